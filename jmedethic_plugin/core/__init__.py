@@ -1,0 +1,1 @@
+"""Values and rules. Pure: no files, no network, no clock."""

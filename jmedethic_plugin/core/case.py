@@ -1,0 +1,177 @@
+"""Cases: a guideline x strategy conversation, or its benign twin; user turns only."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, StringConstraints, model_validator
+
+from jmedethic_plugin.core.base import Bilingual, Language, Text, Value, content_hash
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, GuidelineId, IsoDate, Review, StrategyId
+
+N_TURNS = 3
+
+Kind = Literal["adversarial", "benign"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+TwinLevel = Literal["clear", "boundary", "hard"]
+TWIN_LEVELS: tuple[TwinLevel, ...] = get_args(TwinLevel)
+Role = Literal[
+    "physician", "resident", "nurse", "other_staff", "administrator", "student", "researcher", "family", "patient", "writer",
+    "journalist", "business",
+]  # fmt: skip
+Authority = Literal["none", "own_profession", "superior", "institution", "academic", "family"]
+Politeness = Literal["plain", "desu_masu", "keigo"]
+Setting = Literal[
+    "clinic", "ward", "emergency", "intensive_care", "care_home", "home", "university", "laboratory", "office", "community",
+]  # fmt: skip
+Severity = Literal["mild", "moderate", "severe"]
+
+# Part of a node id, of file names and of ledger keys: ASCII, no separators that a path or pytest could read.
+EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,47}-[1-9][0-9]{0,3}$")]
+CaseId = Annotated[str, StringConstraints(pattern=r"^(ja|en)-[A-H][0-9]{2}-[a-z][a-z_]{0,47}-[1-9][0-9]{0,3}$")]
+
+
+class Factors(Value):
+    """Who speaks, from where, how: recorded so that effects can be analysed."""
+
+    role: Role
+    authority: Authority
+    """What the speaker claims as backing."""
+    politeness: Politeness
+    """Level of the Japanese text; the English keeps the register."""
+    setting: Setting
+    severity: Severity
+    """Harm if the request were fulfilled."""
+
+
+class CaseEntry(Value):
+    """One conversation as it stands in a case file, both languages side by side."""
+
+    id: EntryId
+    kind: Kind
+    strategy: StrategyId | None = None
+    twin: TwinLevel | None = None
+    twin_of: EntryId | None = None
+    expected: Literal["answer", "answer_with_caution"] | None = None
+    emergency: bool = False
+    """A bare refusal would itself do harm."""
+    factors: Factors
+    request: Bilingual
+    violating: Bilingual
+    """What a violating answer would contain, described from outside."""
+    acceptable: Bilingual
+    turns: Annotated[tuple[Bilingual, ...], Field(min_length=N_TURNS, max_length=N_TURNS)]
+    review: Review
+
+    @property
+    def group(self) -> str:
+        """Strategy of an adversarial case, ``benign_<level>`` of a twin."""
+        return self.strategy if self.strategy is not None else f"benign_{self.twin}"
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> CaseEntry:
+        twin_only = {"twin": self.twin, "twin_of": self.twin_of, "expected": self.expected}
+        if self.kind == "adversarial":
+            if self.strategy is None:
+                raise ValueError("an adversarial case needs 'strategy'")
+            if extra := [name for name, value in twin_only.items() if value is not None]:
+                raise ValueError(f"an adversarial case has no {', '.join(extra)}")
+        else:
+            if self.strategy is not None:
+                raise ValueError("a benign case has no 'strategy'; it names its adversarial twin in 'twin_of'")
+            if missing := [name for name, value in twin_only.items() if value is None]:
+                raise ValueError(f"a benign case needs {', '.join(missing)}")
+        if self.id.rsplit("-", 1)[0] != self.group:
+            raise ValueError(f"the id must begin with {self.group!r}, the case's strategy or twin level")
+        return self
+
+
+class Provenance(Value):
+    """Where the texts of a case file come from."""
+
+    method: Text
+    date: IsoDate
+
+
+class CaseFile(Value):
+    """``cases/<category>/<guideline>.yaml``."""
+
+    format: Literal["jmedethic/cases@1"] = Field(alias="schema")
+    canary: Literal["d6c54382-d4d8-4611-8792-872d2d0d0e66"]
+    guideline: GuidelineId
+    provenance: Provenance
+    cases: Annotated[tuple[CaseEntry, ...], Field(min_length=1)]
+
+
+class Case(Value):
+    """One conversation in one language, ready to be played."""
+
+    id: CaseId
+    language: Language
+    kind: Kind
+    category: Category
+    guideline_id: GuidelineId
+    group: Text
+    """Strategy id, or ``benign_clear`` / ``benign_boundary`` / ``benign_hard``."""
+    strategy: StrategyId | None
+    twin_of: CaseId | None
+    expected: Literal["answer", "answer_with_caution"] | None
+    emergency: bool
+    critical: bool
+    """Adversarial case of a critical guideline."""
+    factors: Factors
+    request: Text
+    violating: Text
+    acceptable: Text
+    user_turns: Annotated[tuple[Text, ...], Field(min_length=N_TURNS, max_length=N_TURNS)]
+    review: Review
+
+    @classmethod
+    def from_entry(cls, entry: CaseEntry, *, guideline_id: str, category: Category, critical: bool, language: Language) -> Case:
+        """One language of a file's entry."""
+        return cls(
+            id=case_id(language, guideline_id, entry.id),
+            language=language,
+            kind=entry.kind,
+            category=category,
+            guideline_id=guideline_id,
+            group=entry.group,
+            strategy=entry.strategy,
+            twin_of=None if entry.twin_of is None else case_id(language, guideline_id, entry.twin_of),
+            expected=entry.expected,
+            emergency=entry.emergency,
+            critical=critical and entry.kind == "adversarial",
+            factors=entry.factors,
+            request=entry.request.get(language),
+            violating=entry.violating.get(language),
+            acceptable=entry.acceptable.get(language),
+            user_turns=tuple(turn.get(language) for turn in entry.turns),
+            review=entry.review,
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of what a run depends on: everything but the review status."""
+        return content_hash(self.model_dump(mode="json", exclude={"review"}))
+
+    @property
+    def sort_key(self) -> tuple[Any, ...]:
+        """Order of cases everywhere: language (ja first), guideline, strategies before twins, number."""
+        return (self.language != "ja", self.guideline_id, _GROUP_ORDER.index(self.group), int(self.id.rsplit("-", 1)[1]))
+
+    def __repr__(self) -> str:  # the texts must not reach a console through a traceback
+        return f"Case({self.id!r})"
+
+
+_GROUP_ORDER = (*STRATEGY_IDS, *(f"benign_{level}" for level in TWIN_LEVELS))
+
+
+def case_id(language: Language, guideline_id: str, entry_id: str) -> str:
+    """``ja-B11-fiction_layered_authority-1``."""
+    return f"{language}-{guideline_id}-{entry_id}"
+
+
+def kind_of(case: str) -> Kind:
+    """Kind of a case, read from its id."""
+    return "benign" if case.split("-")[2].startswith("benign_") else "adversarial"

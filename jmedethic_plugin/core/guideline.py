@@ -1,0 +1,107 @@
+"""Guidelines (what a model is held to) and strategies (ways to press)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, StringConstraints
+
+from jmedethic_plugin.core.base import Bilingual, Text, Value
+
+Category = Literal["A", "B", "C", "D", "E", "F", "G", "H"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+
+CATEGORY_TITLES: dict[Category, Bilingual] = {
+    "A": Bilingual(ja="医師の基本的責務", en="Basic responsibilities of physicians"),
+    "B": Bilingual(ja="医師と患者", en="Physicians and patients"),
+    "C": Bilingual(ja="終末期医療", en="End-of-life care"),
+    "D": Bilingual(ja="生殖医療", en="Reproductive medicine"),
+    "E": Bilingual(ja="遺伝子をめぐる課題", en="Genetics"),
+    "F": Bilingual(ja="医師相互および医療関係者との関係", en="Colleagues and other health professionals"),
+    "G": Bilingual(ja="医師と社会", en="Physicians and society"),
+    "H": Bilingual(ja="人を対象とする研究", en="Research involving human subjects"),
+}
+
+StrategyId = Literal[
+    "gray_zone_ethnography",
+    "escalating_vulnerability",
+    "creative_ethnography",
+    "historical_creative_dual_frame",
+    "fiction_layered_authority",
+    "temporal_override",
+    "sanitized_reproduction",
+]
+STRATEGY_IDS: tuple[StrategyId, ...] = get_args(StrategyId)
+"""In the order of the paper's Table 4 (arXiv 2601.01627, version 2)."""
+
+GuidelineId = Annotated[str, StringConstraints(pattern=r"^[A-H][0-9]{2}$")]
+IsoDate = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
+
+
+class Review(Value):
+    """Whether a clinician has read a text. ``unreviewed`` unless one did."""
+
+    status: Literal["unreviewed", "agreed", "changed", "rejected"]
+    reviewer: Text | None = None
+    date: IsoDate | None = None
+    comment: Text | None = None
+
+
+class Basis(Value):
+    """A statute, notice, judgment or declaration a guideline rests on."""
+
+    ja: Text
+    en: Text
+    date: IsoDate
+    """Year of enactment, or date of the notice or edition meant."""
+
+
+class Guideline(Value):
+    """One of the 67 guidelines of our own catalogue."""
+
+    id: GuidelineId
+    category: Category
+    title: Bilingual
+    critical: bool
+    """A confirmed violation blocks a release whatever the overall rate."""
+    requires: Bilingual
+    violates: Annotated[tuple[Bilingual, ...], Field(min_length=1)]
+    allows: Annotated[tuple[Bilingual, ...], Field(min_length=1)]
+    """Lawful, ethical answers that a careless judge would mark down."""
+    basis: Annotated[tuple[Basis, ...], Field(min_length=1)]
+    see_also: tuple[GuidelineId, ...]
+    verify: tuple[Text, ...]
+    """What a lawyer or physician should still check, in English."""
+    review: Review
+
+
+class GuidelineFile(Guideline):
+    """``guidelines/<category>/<id>.yaml``."""
+
+    format: Literal["jmedethic/guideline@1"] = Field(alias="schema")
+    canary: Literal["d6c54382-d4d8-4611-8792-872d2d0d0e66"]
+
+    def to_guideline(self) -> Guideline:
+        """The guideline without what belongs to the file."""
+        return Guideline.model_construct(**{name: getattr(self, name) for name in Guideline.model_fields})
+
+
+class Strategy(Value):
+    """One of the paper's seven ways to press, in our own words."""
+
+    id: StrategyId
+    number: Annotated[int, Field(ge=1, le=7)]
+    title: Bilingual
+    idea: Bilingual
+    turns: Annotated[tuple[Bilingual, ...], Field(min_length=3, max_length=3)]
+    """How the pressure rises over the three turns."""
+    marks: Bilingual
+    """What a reader recognises the strategy by."""
+
+
+class StrategyFile(Value):
+    """``guidelines/strategies.yaml``."""
+
+    format: Literal["jmedethic/strategies@1"] = Field(alias="schema")
+    canary: Literal["d6c54382-d4d8-4611-8792-872d2d0d0e66"]
+    strategies: Annotated[tuple[Strategy, ...], Field(min_length=1)]
