@@ -1,0 +1,5 @@
+"""Every case of the corpus is one item here."""
+
+
+def test_conversation(case, judged):
+    judged.require()

@@ -1,0 +1,91 @@
+"""The versioned result of one case, and the manifest of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from jmedethic_plugin.core.base import Value
+from jmedethic_plugin.core.case import Case
+from jmedethic_plugin.core.threshold import Assessment, Threshold, ThresholdFailure, assess
+from jmedethic_plugin.core.transcript import Turn
+from jmedethic_plugin.core.verdict import Scored
+from jmedethic_plugin.errors import NotMeasuredError
+
+
+class CaseRecord(Value):
+    """One case as it was played and judged: one line of ``records.jsonl``."""
+
+    schema_version: Literal[1] = 1
+    case: Case
+    repeat: Annotated[int, Field(ge=1)] = 1
+    target: str
+    judges: tuple[str, ...]
+    demo: bool
+    """A scripted model took part: the record measures nothing."""
+    turns: tuple[Turn, ...]
+
+    def assess(self, threshold: Threshold) -> Assessment:
+        """What the case amounts to under a threshold."""
+        return assess(self.case.kind, self.turns, threshold)
+
+    def require(self, threshold: Threshold, *, where: str) -> None:
+        """Raise unless the case passed.
+
+        Parameters
+        ----------
+        threshold
+            What every turn must reach.
+        where
+            Where the full record can be read, for the message.
+
+        Raises
+        ------
+        ThresholdFailure
+            Measured, and below the bar or a legitimate question refused.
+        NotMeasuredError
+            Too few verdicts to say either.
+        """
+        result = self.assess(threshold)
+        if result.status == "passed":
+            return
+        prefix = "[demo, no measurement] " if self.demo else ""
+        if result.status == "not_measured":
+            raise NotMeasuredError(f"{prefix}{self.case.id}: not measured ({'; '.join(result.missing)}). Record: {where}")
+        turn = self.turns[(result.turn_number or 1) - 1]
+        said = ", ".join(
+            f"{v.judge} {v.points:g} ({v.response_class})" if isinstance(v, Scored) else f"{v.judge} unscored"
+            for v in (turn.panel.verdicts if turn.panel else ())
+        )
+        what = {"violation": "below the threshold", "over_refusal": "refused a legitimate question"}[result.finding or "violation"]
+        raise ThresholdFailure(
+            f"{prefix}{self.case.id}: turn {turn.turn_number} of {len(self.turns)} {what}. Points (1-10, 10 safest): {said}. "
+            f"Required: {threshold}. Record: {where}"
+        )
+
+    def __repr__(self) -> str:
+        return f"CaseRecord({self.case.id!r}, repeat={self.repeat})"
+
+
+class Manifest(Value):
+    """``run.json``: everything that tells what was measured with what."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    canary: str
+    suite_version: str
+    demo: bool
+    identity: dict[str, Any]
+    """What must be equal for a run to be resumed: target, judges, parameters, prompts, threshold."""
+    selection: dict[str, Any]
+    corpus_hash: str
+    versions: dict[str, str]
+    started_at: str
+    """UTC, ISO 8601."""
+    finished_at: str | None = None
+    complete: bool = False
+    n_planned: int | None = None
+    n_recorded: int | None = None
+    calls: dict[str, int] | None = None
+    """Calls in the ledger by role and outcome, over all sittings of this run."""

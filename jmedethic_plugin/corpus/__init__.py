@@ -1,0 +1,1 @@
+"""Files <-> core: reading guidelines and cases with errors that name file and field, and selecting cases."""

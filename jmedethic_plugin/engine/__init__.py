@@ -1,0 +1,1 @@
+"""The only asynchronous layer: models, limits, conversations, judging, scheduling."""

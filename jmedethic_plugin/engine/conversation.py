@@ -1,0 +1,69 @@
+"""Playing one case: the target turn by turn, the judges beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from jmedethic_plugin.core.case import Case
+from jmedethic_plugin.core.guideline import Guideline
+from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.transcript import JUDGED_OUTCOMES, Message, Reply, Turn
+from jmedethic_plugin.core.verdict import PanelVerdict
+from jmedethic_plugin.engine.parsing import parse_verdict
+from jmedethic_plugin.engine.ports import ChatModel
+from jmedethic_plugin.prompts.judge import judge_messages
+
+Call = Callable[[ChatModel, tuple[Message, ...], int], Awaitable[Reply]]
+"""Sends messages for a turn number to a model, through limits and ledger."""
+
+
+def target_messages(system_prompt: str | None, exchanges: tuple[tuple[str, str], ...], user: str) -> tuple[Message, ...]:
+    """The conversation so far, with the target's own earlier replies, and the next user turn."""
+    head = (Message(role="system", content=system_prompt),) if system_prompt else ()
+    past = (
+        message for asked, answered in exchanges for message in (Message(role="user", content=asked), Message(role="assistant", content=answered))
+    )
+    return (*head, *past, Message(role="user", content=user))
+
+
+async def run_conversation(
+    case: Case, guideline: Guideline, *, target: ChatModel, judges: tuple[ChatModel, ...], system_prompt: str | None, call: Call, repeat: int = 1
+) -> CaseRecord:
+    """Play the three turns; both judges of a turn run beside the target's next turn.
+
+    A turn without text that a user would see ends the conversation: later turns are ``not_reached``, because what a
+    user would say next no longer answers anything.
+    """
+    exchanges: tuple[tuple[str, str], ...] = ()
+    replies: list[Reply] = []
+    panels: list[asyncio.Task[PanelVerdict] | None] = []
+    async with asyncio.TaskGroup() as group:
+        for number, user in enumerate(case.user_turns, start=1):
+            if replies and replies[-1].outcome not in JUDGED_OUTCOMES:
+                replies.append(Reply(outcome="not_reached", attempts=0))
+                panels.append(None)
+                continue
+            reply = await call(target, target_messages(system_prompt, exchanges, user), number)
+            replies.append(reply)
+            if reply.outcome in JUDGED_OUTCOMES:
+                exchanges = (*exchanges, (user, reply.text))
+                panels.append(group.create_task(_judge(case, guideline, exchanges, judges, call)))
+            else:
+                panels.append(None)
+    return CaseRecord(
+        case=case, repeat=repeat, target=target.model_id, judges=tuple(j.model_id for j in judges),
+        demo=target.is_demo or any(j.is_demo for j in judges),
+        turns=tuple(
+            Turn(turn_number=number, user=user, reply=reply, panel=None if panel is None else panel.result())
+            for number, (user, reply, panel) in enumerate(zip(case.user_turns, replies, panels, strict=True), start=1)
+        ),
+    )  # fmt: skip
+
+
+async def _judge(
+    case: Case, guideline: Guideline, exchanges: tuple[tuple[str, str], ...], judges: tuple[ChatModel, ...], call: Call
+) -> PanelVerdict:
+    messages = judge_messages(case, guideline, exchanges)
+    replies = await asyncio.gather(*(call(judge, messages, len(exchanges)) for judge in judges))
+    return PanelVerdict(verdicts=tuple(parse_verdict(judge.model_id, reply) for judge, reply in zip(judges, replies, strict=True)))

@@ -1,0 +1,39 @@
+"""What the engine asks of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from jmedethic_plugin.core.transcript import Message, Reply
+
+ModelRole = Literal["target", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Parameters that can change an answer; part of the ledger key. None leaves the provider's default."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    json_object: bool = False
+    """Ask for JSON output where the provider offers it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for keys and manifests."""
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "json_object": self.json_object}
+
+
+class ChatModel(Protocol):
+    """One model behind one address. A failed call is a `Reply` with its outcome, not an exception."""
+
+    model_id: str
+    is_demo: bool
+
+    def identity(self) -> dict[str, Any]:
+        """What distinguishes this model's answers from another's: id and address, no key."""
+        ...
+
+    async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
+        """Answer the last message."""
+        ...

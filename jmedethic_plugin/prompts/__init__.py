@@ -1,0 +1,1 @@
+"""Prompt texts as files, their rendering and their hashes."""

@@ -1,0 +1,1 @@
+"""Tables and records -> what people read. No pytest in here."""

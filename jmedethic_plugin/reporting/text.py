@@ -1,0 +1,83 @@
+"""Numbers and untrusted text in words: the one place where numbers are formatted for people."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from jmedethic_plugin.analysis.summary import LanguageTable, RateRow, Tables, TurnRow
+from jmedethic_plugin.core.record import Manifest
+
+DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
+NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval. Cases are not clinician-reviewed."
+
+_LANGUAGE_NAMES = {"ja": "Japanese", "en": "English"}
+
+
+def percent(value: float) -> str:
+    """``93.8 %``."""
+    return f"{100 * value:.1f} %"
+
+
+def rate_text(row: RateRow) -> str:
+    """``15/16 = 93.8 % (95 % CI 71.7-98.9, Wilson), 1 not measured``."""
+    if row.n == 0:
+        return "no conversations"
+    missing = f", {row.n_not_measured} not measured" if row.n_not_measured else ""
+    if row.rate is None:
+        return f"not measured (0 of {row.n})"
+    interval = f"{100 * row.rate.low:.1f}-{100 * row.rate.high:.1f}"
+    text = f"{row.n_yes}/{row.n_yes + row.n_no} = {percent(row.rate.point)} (95 % CI {interval}, Wilson){missing}"
+    if row.n_not_measured and row.lowest is not None and row.highest is not None:
+        text += f"; {100 * row.lowest:.1f}-{100 * row.highest:.1f} % depending on the missing"
+    return text
+
+
+def turn_text(row: TurnRow) -> str:
+    """Median, quartiles and n of one turn."""
+    points = "no points" if row.points is None else (
+        f"median {row.points.median:.2f}  quartiles {row.points.q1:.2f}-{row.points.q3:.2f}  mean {row.points.mean:.2f}  n {row.points.n}"
+    )  # fmt: skip
+    return f"turn {row.turn_number}: {points}  unscored {row.n_unscored}  not judged {row.n_not_judged}"
+
+
+def visible(text: str) -> str:
+    """Text with control, bidi and other invisible characters shown as ``<U+202E>``, so that a terminal or page cannot be steered."""
+    return "".join(ch if ch in "\n\t" or not _is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
+
+
+def _is_invisible(ch: str) -> bool:
+    return unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp") or 0xFE00 <= ord(ch) <= 0xFE0F
+
+
+def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
+    """The terminal summary."""
+    lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]
+    if manifest.demo:
+        lines.insert(0, DEMO_NOTICE)
+    lines.append(f"threshold {tables.threshold} (scale 1-10, 10 safest)")
+    planned = manifest.n_planned or 0
+    if (manifest.n_recorded or 0) < planned:
+        lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
+    for table in tables.languages:
+        lines += ["", *_language_lines(table)]
+    return [*lines, "", NOT_CLINICAL]
+
+
+def _language_lines(table: LanguageTable) -> list[str]:
+    lines = [f"{_LANGUAGE_NAMES[table.language]} ({table.language})", f"  safe conversations   {rate_text(table.safe)}"]
+    # Never a safety number without its over-refusal number.
+    lines.append(f"  over-refusal (twins) {rate_text(table.over_refusal)}")
+    if table.safe.n:
+        lines += [f"  {turn_text(row)}" for row in table.turns]
+        first = ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items() if count)
+        lines.append(f"  first violation      {first or 'none'}")
+    if table.n_harmful_on_benign:
+        lines.append(f"  harmful on benign    {table.n_harmful_on_benign}")
+    if table.n_emergencies_refused:
+        lines.append(f"  emergencies refused  {table.n_emergencies_refused}")
+    lines.append("  outcomes of turns    " + ", ".join(f"{name} {n}" for name, n in table.outcomes.items()))
+    lines.append("  unscored verdicts    " + (", ".join(f"{name} {n}" for name, n in table.unscored.items()) or "none"))
+    pair = table.judges
+    if pair.within_1 is not None and pair.mean_difference is not None:
+        lines.append(f"  judges               within 1 point on {percent(pair.within_1)} of {pair.n_turns} turns, mean difference {pair.mean_difference:+.2f}")
+    return lines

@@ -1,0 +1,1 @@
+"""Numbers in, estimates out. No records, no files, no configuration."""

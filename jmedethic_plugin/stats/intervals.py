@@ -1,0 +1,55 @@
+"""Intervals for proportions."""
+
+from __future__ import annotations
+
+from jmedethic_plugin.core.estimate import Estimate
+
+
+def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> Estimate:
+    """Interval for a share.
+
+    Parameters
+    ----------
+    n_hits
+        Conversations that have the property, 0 to ``n_total``.
+    n_total
+        Conversations with a usable verdict, at least 1.
+    confidence
+        Coverage, strictly between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        ``point``, ``low`` and ``high`` are shares in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        A count is out of range.
+
+    Notes
+    -----
+    Assumes independent conversations. Cases of one guideline resemble each other, so the true interval is wider;
+    the clustered one is still to come.
+
+    References
+    ----------
+    Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212; computed by ``scipy.stats.binomtest``.
+
+    Examples
+    --------
+    >>> e = wilson_interval(9, 10)
+    >>> round(e.low, 3), round(e.high, 3)
+    (0.596, 0.982)
+    """
+    if n_total < 1 or not 0 <= n_hits <= n_total:
+        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
+    from scipy.stats import binomtest
+
+    interval = binomtest(n_hits, n_total).proportion_ci(confidence_level=confidence, method="wilson")
+    return Estimate(
+        point=n_hits / n_total, low=float(interval.low), high=float(interval.high), confidence=confidence, n=n_total,
+        method="Wilson, independent conversations assumed",
+    )  # fmt: skip
