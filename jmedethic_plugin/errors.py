@@ -53,7 +53,7 @@ def _rebuild_data_error(cls: type[DataError], where: str, found: str, expected: 
     return cls(where, found=found, expected=expected, remedy=remedy)
 
 
-class DataErrors(DataError):
+class DataErrors(DataError):  # noqa: N818  # the plural of DataError
     """Several mistakes found in one reading, all of them told."""
 
     def __init__(self, errors: list[DataError]) -> None:

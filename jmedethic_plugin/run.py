@@ -62,12 +62,24 @@ class Run:
         folder, manifest = _resumed(settings, corpus, cases) if settings.resume else _fresh(settings, corpus, cases)
         ledger = Ledger(folder / "ledger.sqlite")
         engine = Engine(
-            cases={c.id: c for c in cases}, guidelines=corpus.guidelines, make_models=lambda: _make_models(settings, cases), ledger=ledger,
+            cases={c.id: c for c in cases}, guidelines=corpus.guidelines, ledger=ledger,
             system_prompt=settings.system_prompt, target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling,
             n_slots=settings.max_in_flight, eager=eager,
         )  # fmt: skip
         engine.start()
         return cls(settings, corpus, cases, folder, manifest, ledger, engine)
+
+    def prepare(self) -> None:
+        """Make the models; LiteLLM is imported here.
+
+        In the calling thread, because the import's warnings meet the process-wide filters, which pytest swaps while it works.
+
+        Raises
+        ------
+        ModelError
+            A model cannot be used; nothing was called.
+        """
+        self.engine.use_models(*_make_models(self.settings, self.cases))
 
     def close(self, n_planned: int) -> None:
         """Stop the engine and write the reports from what the ledger holds."""
@@ -90,7 +102,13 @@ def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord], t
 
     tables = summarize(records, threshold)
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in records))
-    summary = {"schema_version": 1, "run_id": manifest.run_id, "demo": manifest.demo, "canary": CANARY, "tables": tables.model_dump(mode="json")}
+    summary = {
+        "schema_version": 1,
+        "run_id": manifest.run_id,
+        "demo": manifest.demo,
+        "canary": CANARY,
+        "tables": tables.model_dump(mode="json"),
+    }
     write_atomically(folder / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
     write_atomically(folder / "summary.md", render_markdown(tables, manifest))
     write_atomically(folder / "report.html", render_html(tables, manifest, records, threshold))
@@ -111,7 +129,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise ConfigError(f"{folder}: found no run.json; expected a run folder. The runs are the folders under reports/.") from exc
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; expected the manifest of a run of this release.") from exc
+        raise ConfigError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; expected the manifest of a run of this release."
+        ) from exc
 
 
 def _fresh(settings: Settings, corpus: Corpus, cases: Sequence[Case]) -> tuple[Path, Manifest]:
@@ -139,7 +159,9 @@ def _resumed(settings: Settings, corpus: Corpus, cases: Sequence[Case]) -> tuple
         told = "; ".join(f"{k}: the run has {expected.get(k)!r}, this command says {found.get(k)!r}" for k in differing)
         raise ConfigError(f"--resume {manifest.run_id}: another measurement ({told}). Repeat the first command, or start a new run.")
     if manifest.selection != settings.selection():
-        raise ConfigError(f"--resume {manifest.run_id}: the run selected {manifest.selection}, this command selects {settings.selection()}. Repeat the first command.")
+        raise ConfigError(
+            f"--resume {manifest.run_id}: the run selected {manifest.selection}, this command selects {settings.selection()}. Repeat the first command."
+        )
     if manifest.corpus_hash != corpus.hash_of(c.id for c in cases):
         raise ConfigError(f"--resume {manifest.run_id}: its cases or guidelines have changed since. Restore them, or start a new run.")
     return folder, manifest
@@ -175,5 +197,3 @@ def _make_models(settings: Settings, cases: Sequence[Case]) -> tuple[ChatModel, 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-

@@ -29,8 +29,8 @@ class Settings:
     judge_api_base: str | None = None
     served_as: str | None = None
     system_prompt: str | None = field(default=None, repr=False)
-    target_sampling: Sampling = Sampling()
-    judge_sampling: Sampling = Sampling(json_object=True)
+    target_sampling: Sampling = field(default_factory=Sampling)
+    judge_sampling: Sampling = field(default_factory=lambda: Sampling(json_object=True))
     threshold: Threshold = PROFILES["release"]
     max_in_flight: int = 32
     timeout_s: float = 120.0
@@ -44,10 +44,16 @@ class Settings:
                 "or set jmedethic_judges in the ini file."
             )
         if self.judges[0] == self.judges[1]:
-            raise ConfigError(f"both judges are {self.judges[0]!r}; expected two different models. One judge's error cannot be seen with itself.")
+            raise ConfigError(
+                f"both judges are {self.judges[0]!r}; expected two different models. One judge's error cannot be seen with itself."
+            )
         if self.model in self.judges:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
-        for name, value in (("--max-in-flight", self.max_in_flight), ("--timeout", self.timeout_s), ("--sample", self.sample)):
+        for name, value in (
+            ("--max-in-flight", self.max_in_flight),
+            ("--timeout", self.timeout_s),
+            ("--sample", self.sample),
+        ):
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} is {value}; expected a number above 0.")
 

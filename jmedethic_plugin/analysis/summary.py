@@ -106,7 +106,9 @@ def _language(language: Language, records: list[CaseRecord], threshold: Threshol
     def safe_rows(key: Callable[[CaseRecord], str], order: Sequence[str] | None = None) -> tuple[RateRow, ...]:
         names = order or sorted({key(r) for r in adversarial})
         return tuple(
-            _row(name, [_is_safe(results[id(r)]) for r in adversarial if key(r) == name]) for name in names if any(key(r) == name for r in adversarial)
+            _row(name, [_is_safe(results[id(r)]) for r in adversarial if key(r) == name])
+            for name in names
+            if any(key(r) == name for r in adversarial)
         )
 
     return LanguageTable(
@@ -157,7 +159,12 @@ def _turn(number: int, records: Sequence[CaseRecord]) -> TurnRow:
     turns = [t for r in records for t in r.turns if t.turn_number == number]
     means = [m for t in turns if t.panel is not None and (m := t.panel.mean) is not None]
     not_judged = sum(t.panel is None for t in turns)
-    return TurnRow(turn_number=number, points=quartiles(means) if means else None, n_unscored=len(turns) - len(means) - not_judged, n_not_judged=not_judged)
+    return TurnRow(
+        turn_number=number,
+        points=quartiles(means) if means else None,
+        n_unscored=len(turns) - len(means) - not_judged,
+        n_not_judged=not_judged,
+    )
 
 
 def _judges(records: Sequence[CaseRecord]) -> JudgePair:

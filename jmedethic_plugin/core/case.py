@@ -158,7 +158,12 @@ class Case(Value):
     @property
     def sort_key(self) -> tuple[Any, ...]:
         """Order of cases everywhere: language (ja first), guideline, strategies before twins, number."""
-        return (self.language != "ja", self.guideline_id, _GROUP_ORDER.index(self.group), int(self.id.rsplit("-", 1)[1]))
+        return (
+            self.language != "ja",
+            self.guideline_id,
+            _GROUP_ORDER.index(self.group),
+            int(self.id.rsplit("-", 1)[1]),
+        )
 
     def __repr__(self) -> str:  # the texts must not reach a console through a traceback
         return f"Case({self.id!r})"

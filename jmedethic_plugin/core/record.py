@@ -47,6 +47,7 @@ class CaseRecord(Value):
         NotMeasuredError
             Too few verdicts to say either.
         """
+        __tracebackhide__ = True  # pytest then shows the case's own line, not this one
         result = self.assess(threshold)
         if result.status == "passed":
             return

@@ -97,7 +97,10 @@ def _check_case_file(path: Path, file: CaseFile, guidelines: dict[str, Guideline
         )  # fmt: skip
     elif path.stem != file.guideline:
         yield DataError(
-            f"{path}: guideline", found=repr(file.guideline), expected=f"the file's own name ({path.stem})", remedy="Rename the file or correct the id."
+            f"{path}: guideline",
+            found=repr(file.guideline),
+            expected=f"the file's own name ({path.stem})",
+            remedy="Rename the file or correct the id.",
         )
     entries = {entry.id: entry for entry in file.cases}
     for index, entry in enumerate(file.cases):
@@ -111,7 +114,14 @@ def _check_case_file(path: Path, file: CaseFile, guidelines: dict[str, Guideline
 
 def _yaml_files(folder: Path, errors: list[DataError]) -> list[Path]:
     if not folder.is_dir():
-        errors.append(DataError(str(folder), found="no folder", expected="a folder with YAML files", remedy="Run from the project's root."))
+        errors.append(
+            DataError(
+                str(folder),
+                found="no folder",
+                expected="a folder with YAML files",
+                remedy="Run from the project's root.",
+            )
+        )
         return []
     return sorted(folder.rglob("*.yaml"))
 
@@ -159,11 +169,20 @@ def _explain(error: dict[str, Any], model: type[Value], where: str, lines: Lines
         return DataError(place, found=f"the unknown key {path[-1]!r}", expected="a field of the format",
                          remedy=f"Did you mean {near[0]!r}?" if near else "Remove it.")  # fmt: skip
     if kind == "literal_error":
-        near = difflib.get_close_matches(str(error.get("input")), str(context.get("expected", "")).replace("'", "").replace(" or ", ", ").split(", "), n=1)
+        near = difflib.get_close_matches(
+            str(error.get("input")),
+            str(context.get("expected", "")).replace("'", "").replace(" or ", ", ").split(", "),
+            n=1,
+        )
         return DataError(place, found=found, expected=str(context.get("expected")),
                          remedy=f"Did you mean {near[0]!r}?" if near else "Use one of these.")  # fmt: skip
     if kind == "value_error":
-        return DataError(place, found="an inconsistent entry", expected=str(context.get("error")), remedy="See docs/writing-cases.md.")
+        return DataError(
+            place,
+            found="an inconsistent entry",
+            expected=str(context.get("error")),
+            remedy="See docs/writing-cases.md.",
+        )
     if kind == "string_pattern_mismatch":
         pattern = context.get("pattern")
         expected = "text that is not blank" if pattern == r"\S" else f"text like {pattern}"

@@ -77,7 +77,12 @@ def _draw(scenes: dict[str, Case], n: int, seed: int) -> set[str]:
     drawn: set[str] = set()
     while len(drawn) < min(n, len(scenes)):
         scene = min(
-            scenes.keys() - drawn, key=lambda s: (groups[scenes[s].group] + guidelines[scenes[s].guideline_id], groups[scenes[s].group], rank[s])
+            scenes.keys() - drawn,
+            key=lambda s: (
+                groups[scenes[s].group] + guidelines[scenes[s].guideline_id],
+                groups[scenes[s].group],
+                rank[s],
+            ),
         )
         drawn.add(scene)
         groups[scenes[scene].group] += 1

@@ -40,11 +40,17 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
         raw = path.read_bytes()
     except OSError as exc:
         raise DataError(
-            name, found=f"an unreadable file ({exc.strerror})", expected="a readable YAML file", remedy="Check path and permissions."
+            name,
+            found=f"an unreadable file ({exc.strerror})",
+            expected="a readable YAML file",
+            remedy="Check path and permissions.",
         ) from exc
     if len(raw) > MAX_BYTES:
         raise DataError(
-            name, found=f"{len(raw)} bytes", expected=f"at most {MAX_BYTES}", remedy="Split the file, or use JSONL for bulk sets."
+            name,
+            found=f"{len(raw)} bytes",
+            expected=f"at most {MAX_BYTES}",
+            remedy="Split the file, or use JSONL for bulk sets.",
         )
     try:
         text = raw.decode("utf-8")
@@ -73,7 +79,12 @@ class _Builder:
             data = self._value(event, ())
             for rest in self.events:
                 if isinstance(rest, yaml.DocumentStartEvent):
-                    self._fail(rest.start_mark.line + 1, "a second document", "one document in a file", "Split the file at '---'.")
+                    self._fail(
+                        _line(rest),
+                        "a second document",
+                        "one document in a file",
+                        "Split the file at '---'.",
+                    )
         except yaml.YAMLError as exc:
             mark = getattr(exc, "problem_mark", None)
             self._fail(
@@ -89,10 +100,15 @@ class _Builder:
         raise DataError(f"{self.name}:{line}", found=found, expected=expected, remedy=remedy)
 
     def _value(self, event: Any, path: tuple[str | int, ...]) -> Any:
-        line = event.start_mark.line + 1
+        line = _line(event)
         self.lines[path] = line
         if isinstance(event, yaml.AliasEvent):
-            self._fail(line, f"the alias *{event.anchor}", "the value itself", "Write the text out; aliases and anchors are refused.")
+            self._fail(
+                line,
+                f"the alias *{event.anchor}",
+                "the value itself",
+                "Write the text out; aliases and anchors are refused.",
+            )
         if event.anchor is not None:
             self._fail(line, f"the anchor &{event.anchor}", "a plain value", "Remove it; aliases and anchors are refused.")
         if event.tag is not None and not (isinstance(event, yaml.ScalarEvent) and event.tag == "!"):
@@ -107,13 +123,22 @@ class _Builder:
         mapping: dict[str, Any] = {}
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                self._fail(event.start_mark.line + 1, "a key that is not text", "a field name", "Use the field names of the format.")
+                self._fail(
+                    _line(event),
+                    "a key that is not text",
+                    "a field name",
+                    "Use the field names of the format.",
+                )
             key = event.value
             if key in mapping:
-                self._fail(event.start_mark.line + 1, f"the key {key!r} a second time", "each key once", "Remove one of them.")
+                self._fail(_line(event), f"the key {key!r} a second time", "each key once", "Remove one of them.")
             mapping[key] = self._value(self._next(), (*path, key))
-            self.lines[(*path, key)] = event.start_mark.line + 1
+            self.lines[(*path, key)] = _line(event)
         return mapping
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
 
 
 def _scalar(event: Any) -> Any:

@@ -22,13 +22,22 @@ def target_messages(system_prompt: str | None, exchanges: tuple[tuple[str, str],
     """The conversation so far, with the target's own earlier replies, and the next user turn."""
     head = (Message(role="system", content=system_prompt),) if system_prompt else ()
     past = (
-        message for asked, answered in exchanges for message in (Message(role="user", content=asked), Message(role="assistant", content=answered))
+        message
+        for asked, answered in exchanges
+        for message in (Message(role="user", content=asked), Message(role="assistant", content=answered))
     )
     return (*head, *past, Message(role="user", content=user))
 
 
 async def run_conversation(
-    case: Case, guideline: Guideline, *, target: ChatModel, judges: tuple[ChatModel, ...], system_prompt: str | None, call: Call, repeat: int = 1
+    case: Case,
+    guideline: Guideline,
+    *,
+    target: ChatModel,
+    judges: tuple[ChatModel, ...],
+    system_prompt: str | None,
+    call: Call,
+    repeat: int = 1,
 ) -> CaseRecord:
     """Play the three turns; both judges of a turn run beside the target's next turn.
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import time
+import warnings
 from typing import Any
 
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
@@ -16,7 +17,10 @@ from jmedethic_plugin.errors import ModelError
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
 
-import litellm
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a project that turns warnings into errors could not import litellm
+    import litellm
+    from litellm import exceptions as provider_errors
 
 litellm.suppress_debug_info = True
 litellm.telemetry = False
@@ -64,7 +68,9 @@ class LiteLlmModel:
         from importlib.metadata import version
 
         if version("litellm") in BAD_RELEASES:
-            raise ModelError(f"litellm {version('litellm')} is a compromised release. Install the version in requirements/run.lock and change your keys.")
+            raise ModelError(
+                f"litellm {version('litellm')} is a compromised release. Install the version in requirements/run.lock and change your keys."
+            )
         try:
             litellm.get_llm_provider(self.model_id, api_base=self._api_base)
         except Exception as exc:  # litellm raises its own BadRequestError among others
@@ -145,11 +151,11 @@ class LiteLlmModel:
         if served and not self._is_asked(served):
             outcome, error = "served_model_mismatch", f"asked for {self._served_as or self.model_id}, served {served}"
         hidden = response._hidden_params if hasattr(response, "_hidden_params") else {}
-        cost = hidden.get("response_cost") if isinstance(hidden, dict) else None
+        cost: Any = hidden.get("response_cost") if isinstance(hidden, dict) else None
         return Reply(
             outcome=outcome, text=text, finish_reason=finish, served_model=served, reasoning=_printable(reasoning) if reasoning else None,
             prompt_tokens=getattr(usage, "prompt_tokens", None), completion_tokens=getattr(usage, "completion_tokens", None),
-            cost_usd=float(cost) if cost is not None else None, latency_s=latency_s, attempts=attempt, error=error,
+            cost_usd=float(cost) if isinstance(cost, (int, float)) else None, latency_s=latency_s, attempts=attempt, error=error,
         )  # fmt: skip
 
     def _is_asked(self, served: str) -> bool:
@@ -172,11 +178,11 @@ def _outcome(text: str, finish: str | None, *, reasoning: bool, tool_calls: bool
 def _from_error(exc: Exception, *, attempt: int, latency_s: float) -> tuple[Reply, bool]:
     status = getattr(exc, "status_code", None)
     outcome: Outcome
-    if isinstance(exc, litellm.ContentPolicyViolationError):
+    if isinstance(exc, provider_errors.ContentPolicyViolationError):
         outcome, retry = "blocked_input", False
-    elif isinstance(exc, (litellm.Timeout, TimeoutError)):
+    elif isinstance(exc, (provider_errors.Timeout, TimeoutError)):
         outcome, retry = "timeout", True
-    elif isinstance(exc, (litellm.AuthenticationError, litellm.PermissionDeniedError)) or status in (401, 403):
+    elif isinstance(exc, (provider_errors.AuthenticationError, provider_errors.PermissionDeniedError)) or status in (401, 403):
         outcome, retry = "auth_error", False
     elif status == 400 and _names_a_filter(str(exc)):
         outcome, retry = "blocked_input", False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -35,19 +35,15 @@ class Engine:
 
     Parameters
     ----------
-    make_models
-        Called once in the engine's thread, so that LiteLLM is imported there while pytest collects; returns target and judges.
     n_slots
         Calls open at once, over all workers.
     """
 
     def __init__(
-        self, *, cases: dict[str, Case], guidelines: dict[str, Guideline], make_models: Callable[[], tuple[ChatModel, tuple[ChatModel, ...]]],
-        ledger: Ledger, system_prompt: str | None, target_sampling: Sampling, judge_sampling: Sampling, n_slots: int, eager: bool = True,
+        self, *, cases: dict[str, Case], guidelines: dict[str, Guideline], ledger: Ledger, system_prompt: str | None, target_sampling: Sampling, judge_sampling: Sampling, n_slots: int, eager: bool = True,
     ) -> None:  # fmt: skip
         self._cases = cases
         self._guidelines = guidelines
-        self._make_models = make_models
         self._ledger = ledger
         self._system_prompt = system_prompt
         self._sampling: dict[ModelRole, Sampling] = {"target": target_sampling, "judge": judge_sampling}
@@ -64,12 +60,15 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="jmedethic-engine", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; models are made in it."""
+        """Start the thread."""
         self._thread.start()
 
-    def wait_ready(self) -> None:
-        """Return once the models can be called, or raise why they cannot."""
-        self._ready.result()
+    def use_models(self, target: ChatModel, judges: tuple[ChatModel, ...]) -> None:
+        """Name the models and begin; until then nothing is called. A second call does nothing."""
+        if not self._ready.done():
+            self._target, self._judges = target, judges
+            self._ready.set_result(None)
+            self._loop.call_soon_threadsafe(self._advance)
 
     def plan(self, case_ids: Sequence[str]) -> None:
         """Say which cases will be asked for, in which order; the engine starts running ahead."""
@@ -90,6 +89,7 @@ class Engine:
         """The finished case, started now if it was not planned. To be awaited on the engine's loop."""
         if case_id not in self._cases:
             raise EngineError(f"{case_id!r} is no case of this run")
+        await asyncio.wrap_future(self._ready)
         task = self._tasks.get(case_id) or self._begin(case_id)
         # From here on somebody waits for it: it no longer counts as run ahead.
         self._unconsumed.discard(case_id)
@@ -107,14 +107,7 @@ class Engine:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        try:
-            self._target, self._judges = self._make_models()
-            self._slots = PrioritySlots(self._n_slots)
-            self._base_key = {"suite": SUITE_VERSION, "system_prompt": self._system_prompt}
-        except BaseException as exc:  # told to whoever waits; the thread itself has nobody to tell
-            self._ready.set_exception(exc)
-            return
-        self._ready.set_result(None)
+        self._slots = PrioritySlots(self._n_slots)
         try:
             self._loop.run_forever()
         finally:
@@ -135,7 +128,7 @@ class Engine:
         self._advance()
 
     def _advance(self) -> None:
-        while self._pending and len(self._unconsumed) < self._window:
+        while self._ready.done() and self._pending and len(self._unconsumed) < self._window:
             case_id = self._pending.pop()
             if case_id not in self._tasks:
                 self._begin(case_id)
@@ -150,7 +143,7 @@ class Engine:
 
     async def _play(self, case: Case, priority: int) -> CaseRecord:
         key = content_hash({
-            **self._base_key, "case": case.digest, "guideline": self._guidelines[case.guideline_id].model_dump(mode="json"),
+            "suite": SUITE_VERSION, "system_prompt": self._system_prompt, "case": case.digest, "guideline": self._guidelines[case.guideline_id].model_dump(mode="json"),
             "target": self._target.identity(), "judges": [j.identity() for j in self._judges], "rubric": rubric_hash(case.language),
             "sampling": [s.to_dict() for s in self._sampling.values()],
         })  # fmt: skip
@@ -161,7 +154,12 @@ class Engine:
             return await self._call(model, messages, case=case, turn_number=turn_number, priority=priority)
 
         record = await run_conversation(
-            case, self._guidelines[case.guideline_id], target=self._target, judges=self._judges, system_prompt=self._system_prompt, call=call
+            case,
+            self._guidelines[case.guideline_id],
+            target=self._target,
+            judges=self._judges,
+            system_prompt=self._system_prompt,
+            call=call,
         )
         self._ledger.add_record(key=key, record=record, complete=_is_complete(record), at_utc=_now())
         return record
@@ -181,7 +179,15 @@ class Engine:
         try:
             async with self._slots.slot(priority):
                 reply = await model.complete(messages, self._sampling[role])
-            self._ledger.add_call(key=key, role=role, model=model.model_id, case_id=case.id, turn_number=turn_number, reply=reply, at_utc=_now())
+            self._ledger.add_call(
+                key=key,
+                role=role,
+                model=model.model_id,
+                case_id=case.id,
+                turn_number=turn_number,
+                reply=reply,
+                at_utc=_now(),
+            )
             future.set_result(reply)
         except BaseException as exc:
             future.set_exception(exc if isinstance(exc, Exception) else EngineError("stopped"))
@@ -194,7 +200,8 @@ class Engine:
 
 def _is_complete(record: CaseRecord) -> bool:
     return all(
-        turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok" for turn in record.turns
+        turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok"
+        for turn in record.turns
     )
 
 

@@ -85,7 +85,9 @@ class EngineClient:
             self._lines.flush()
             line = self._lines.readline()
         except OSError as exc:
-            raise EngineError(f"no answer for {case_id!r} from the engine ({type(exc).__name__}). Resume the run: what was answered is kept.") from exc
+            raise EngineError(
+                f"no answer for {case_id!r} from the engine ({type(exc).__name__}). Resume the run: what was answered is kept."
+            ) from exc
         if not line:
             raise EngineError(f"the engine ended before {case_id!r} was answered. Resume the run: what was answered is kept.")
         answer = json.loads(line)

@@ -64,9 +64,13 @@ class Ledger:
                 if found is None:
                     connection.execute(_meta.insert().values(name="schema_version", value=str(SCHEMA_VERSION)))
         except sa.exc.DatabaseError as exc:
-            raise ConfigError(f"{path}: found a file that is no usable ledger ({exc.orig}); expected a SQLite ledger. Name another run.") from exc
+            raise ConfigError(
+                f"{path}: found a file that is no usable ledger ({exc.orig}); expected a SQLite ledger. Name another run."
+            ) from exc
         if found not in (None, str(SCHEMA_VERSION)):
-            raise ConfigError(f"{path}: found a ledger of schema version {found}; this release reads version {SCHEMA_VERSION}. Use the release that wrote it.")
+            raise ConfigError(
+                f"{path}: found a ledger of schema version {found}; this release reads version {SCHEMA_VERSION}. Use the release that wrote it."
+            )
 
     def close(self) -> None:
         """Close the file."""

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from jmedethic_plugin.settings import Settings
 
 SESSION = pytest.StashKey[RunSession]()
+NO_MODEL_SEEN = pytest.StashKey[bool]()
+
+# The engine's thread shares the process-wide warning filters of whatever test runs beside it: a filter "error" would turn a
+# notice inside a provider's client into a failed call.
+ENGINE_WARNINGS = (
+    "ignore:::litellm",
+    "ignore:::pydantic",
+    "ignore:::openai",
+    "ignore:::aiohttp",
+    "ignore::ResourceWarning",
+)
 
 NO_MODEL = (
     "no target model: these cases talk to a model, and none is chosen by default. Write for example\n"
@@ -36,23 +47,107 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of a run."""
     group = parser.getgroup("jmedethic", "JMedEthic: medical-ethics release gate")
     add = group.addoption
-    add("--model", dest="jmedethic_model", metavar="ID", help="target: a LiteLLM model id, or demo/steadfast|eroding|compliant|overcautious")
-    add("--judge", dest="jmedethic_judges", metavar="ID", action="append", help="judge model; give it twice (ini: jmedethic_judges)")
-    add("--lang", dest="jmedethic_lang", choices=[*LANGUAGES, "both"], default="ja", help="language of the cases (default: ja)")
-    add("--guideline", dest="jmedethic_guidelines", metavar="ID", action="append", help="only this guideline (B11) or category (B); may repeat")
-    add("--strategy", dest="jmedethic_strategies", metavar="ID", action="append", help="only this strategy, without twins; may repeat")
-    add("--sample", dest="jmedethic_sample", metavar="N", type=int, help="draw N scenes, spread over strategies and guidelines")
+    add(
+        "--model",
+        dest="jmedethic_model",
+        metavar="ID",
+        help="target: a LiteLLM model id, or demo/steadfast|eroding|compliant|overcautious",
+    )
+    add(
+        "--judge",
+        dest="jmedethic_judges",
+        metavar="ID",
+        action="append",
+        help="judge model; give it twice (ini: jmedethic_judges)",
+    )
+    add(
+        "--lang",
+        dest="jmedethic_lang",
+        choices=[*LANGUAGES, "both"],
+        default="ja",
+        help="language of the cases (default: ja)",
+    )
+    add(
+        "--guideline",
+        dest="jmedethic_guidelines",
+        metavar="ID",
+        action="append",
+        help="only this guideline (B11) or category (B); may repeat",
+    )
+    add(
+        "--strategy",
+        dest="jmedethic_strategies",
+        metavar="ID",
+        action="append",
+        help="only this strategy, without twins; may repeat",
+    )
+    add(
+        "--sample",
+        dest="jmedethic_sample",
+        metavar="N",
+        type=int,
+        help="draw N scenes, spread over strategies and guidelines",
+    )
     add("--sample-seed", dest="jmedethic_seed", metavar="N", type=int, default=0, help="seed of --sample (default: 0)")
     add("--api-base", dest="jmedethic_api_base", metavar="URL", help="OpenAI-compatible address of the target")
-    add("--judge-api-base", dest="jmedethic_judge_api_base", metavar="URL", help="OpenAI-compatible address of both judges")
-    add("--served-as", dest="jmedethic_served_as", metavar="NAME", help="name under which the endpoint reports the target")
+    add(
+        "--judge-api-base",
+        dest="jmedethic_judge_api_base",
+        metavar="URL",
+        help="OpenAI-compatible address of both judges",
+    )
+    add(
+        "--served-as",
+        dest="jmedethic_served_as",
+        metavar="NAME",
+        help="name under which the endpoint reports the target",
+    )
     add("--system-prompt", dest="jmedethic_system_prompt", metavar="FILE", help="system prompt of the target")
-    add("--temperature", dest="jmedethic_temperature", metavar="T", type=float, help="sampling temperature of the target")
-    add("--max-tokens", dest="jmedethic_max_tokens", metavar="N", type=int, default=2048, help="token limit of a reply (default: 2048)")
-    add("--profile", dest="jmedethic_profile", choices=sorted(PROFILES), default="release", help="threshold profile (default: release)")
-    add("--min-points", dest="jmedethic_min_points", metavar="P", type=float, help="instead of a profile: every judge at least P on every turn")
-    add("--max-in-flight", dest="jmedethic_max_in_flight", metavar="N", type=int, default=32, help="calls open at once, all workers (default: 32)")
-    add("--call-timeout", dest="jmedethic_timeout_s", metavar="S", type=float, default=120.0, help="limit for one call in seconds (default: 120)")
+    add(
+        "--temperature",
+        dest="jmedethic_temperature",
+        metavar="T",
+        type=float,
+        help="sampling temperature of the target",
+    )
+    add(
+        "--max-tokens",
+        dest="jmedethic_max_tokens",
+        metavar="N",
+        type=int,
+        default=2048,
+        help="token limit of a reply (default: 2048)",
+    )
+    add(
+        "--profile",
+        dest="jmedethic_profile",
+        choices=sorted(PROFILES),
+        default="release",
+        help="threshold profile (default: release)",
+    )
+    add(
+        "--min-points",
+        dest="jmedethic_min_points",
+        metavar="P",
+        type=float,
+        help="instead of a profile: every judge at least P on every turn",
+    )
+    add(
+        "--max-in-flight",
+        dest="jmedethic_max_in_flight",
+        metavar="N",
+        type=int,
+        default=32,
+        help="calls open at once, all workers (default: 32)",
+    )
+    add(
+        "--call-timeout",
+        dest="jmedethic_timeout_s",
+        metavar="S",
+        type=float,
+        default=120.0,
+        help="limit for one call in seconds (default: 120)",
+    )
     add("--reports-dir", dest="jmedethic_reports", metavar="DIR", help="where run folders are made (default: reports)")
     add("--resume", dest="jmedethic_resume", metavar="RUN", help="go on with a run: pay only for what is missing")
     parser.addini("jmedethic_judges", "judge models, one a line", type="linelist", default=[])
@@ -62,14 +157,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Open the run, or connect to it."""
     for kind in KINDS:
-        config.addinivalue_line("markers", f"{kind}: an {kind} medical-ethics conversation" if kind == "adversarial" else f"{kind}: a benign twin")
+        config.addinivalue_line(
+            "markers",
+            f"{kind}: an {kind} medical-ethics conversation" if kind == "adversarial" else f"{kind}: a benign twin",
+        )
     if (handed_over := getattr(config, "workerinput", {}).get("jmedethic")) is not None:
         config.stash[SESSION] = WorkerSession(handed_over)
     elif config.getoption("jmedethic_model") and not hasattr(config, "workerinput") and not config.option.help:
         with _usage_errors():
             config.stash[SESSION] = ControllerSession(_settings(config), eager=config.getoption("maxfail") != 1)
-        if config.args_source in (pytest.Config.ArgsSource.TESTPATHS, pytest.Config.ArgsSource.INVOCATION_DIR):
-            config.args = [str(config.stash[SESSION].default_tests)]  # `pytest --model X` means the cases, not the suite's own tests
+    if SESSION in config.stash:
+        for line in ENGINE_WARNINGS:
+            config.addinivalue_line("filterwarnings", line)
+    if SESSION in config.stash and config.args_source in (
+        pytest.Config.ArgsSource.TESTPATHS,
+        pytest.Config.ArgsSource.INVOCATION_DIR,
+    ):
+        config.args = [str(config.stash[SESSION].default_tests)]  # `pytest --model X` means the cases, not the suite's own tests
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -77,10 +181,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     session = metafunc.config.stash.get(SESSION, None)
-    if session is None:
+    if session is None and hasattr(metafunc.config, "workerinput"):
         raise pytest.Collector.CollectError(NO_MODEL)
+    if session is None:
+        metafunc.config.stash[NO_MODEL_SEEN] = True
+        metafunc.parametrize("case", [])
+        return
     params = [pytest.param(i, id=i, marks=getattr(pytest.mark, kind_of(i))) for i in session.case_ids]
     metafunc.parametrize("case", params, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Cases without a target are a mistake in the command."""
+    if config.stash.get(NO_MODEL_SEEN, False) and not config.option.collectonly:
+        raise pytest.UsageError(NO_MODEL)
 
 
 @pytest.fixture
@@ -123,14 +237,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Without xdist: the selected items are the plan."""
     run = session.config.stash.get(SESSION, None)
     if isinstance(run, ControllerSession) and not _distributes(session.config) and not session.config.option.collectonly:
-        run.plan([item.callspec.params["case"] for item in session.items if "case" in getattr(getattr(item, "callspec", None), "params", {})])
+        callspecs: list[Any] = [getattr(item, "callspec", None) for item in session.items]
+        run.plan([spec.params["case"] for spec in callspecs if spec is not None and "case" in spec.params])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Under xdist: hand ids and address to a worker."""
     run = node.config.stash.get(SESSION, None)
-    if isinstance(run, ControllerSession):
+    if isinstance(run, ControllerSession) and not node.config.option.collectonly:
         node.workerinput["jmedethic"] = run.hand_over()
 
 
@@ -148,7 +263,7 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     run = session.config.stash.get(SESSION, None)
     if isinstance(run, ControllerSession) and not session.config.option.collectonly:
         with _usage_errors():
-            run.wait_ready()
+            run.prepare()
     return (yield)
 
 

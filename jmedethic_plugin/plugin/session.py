@@ -50,17 +50,18 @@ class ControllerSession:
         self.default_tests = settings.root / "cases"
         self._planned: list[str] | None = None
         self._service: EngineService | None = None
+        self._prepared = False
         self._finished = False
 
-    def wait_ready(self) -> None:
+    def prepare(self) -> None:
         """Return once the models can be called, or raise why they cannot."""
-        self.run.engine.wait_ready()
+        self.run.prepare()
+        self._prepared = True
 
     def plan(self, case_ids: list[str]) -> None:
         """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
         if self._planned is None:
             self._planned = case_ids
-            self.wait_ready()
             self.run.engine.plan(case_ids)
 
     def hand_over(self) -> dict[str, Any]:
@@ -68,7 +69,6 @@ class ControllerSession:
         from jmedethic_plugin.engine.service import EngineService
 
         if self._service is None:
-            self.wait_ready()
             self._service = EngineService(self.run.engine)
         return {
             "address": self._service.address, "case_ids": self.case_ids, "threshold": self.threshold.model_dump_json(),
@@ -101,7 +101,7 @@ class ControllerSession:
         self._finished = True
         if self._service is not None:
             self._service.close()
-        if self._planned is None:
+        if self._planned is None or not self._prepared:
             self.run.engine.stop()
             self.run.ledger.close()
             if self.run.settings.resume is None:
@@ -111,7 +111,7 @@ class ControllerSession:
 
     def summary(self) -> list[str]:
         """The terminal summary, read back from what was written."""
-        if self._planned is None:
+        if self._planned is None or not self._prepared:
             return []
         from jmedethic_plugin.analysis.summary import Tables
         from jmedethic_plugin.reporting.text import summary_lines

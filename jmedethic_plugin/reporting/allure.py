@@ -47,4 +47,8 @@ def _turn(turn: Turn, threshold: Threshold) -> None:
                 if isinstance(verdict_of, Scored)
                 else f"unscored: {verdict_of.cause}\n{verdict_of.detail}"
             )
-            allure.attach(visible(body), name=f"turn {turn.turn_number}: judge {verdict_of.judge}", attachment_type=allure.attachment_type.TEXT)
+            allure.attach(
+                visible(body),
+                name=f"turn {turn.turn_number}: judge {verdict_of.judge}",
+                attachment_type=allure.attachment_type.TEXT,
+            )

@@ -30,4 +30,9 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord], t
 
 def _assess(record: CaseRecord, threshold: Threshold) -> dict[str, object]:
     result = record.assess(threshold)
-    return {"status": result.status, "finding": result.finding, "turn_number": result.turn_number, "missing": result.missing}
+    return {
+        "status": result.status,
+        "finding": result.finding,
+        "turn_number": result.turn_number,
+        "missing": result.missing,
+    }

@@ -23,19 +23,39 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
     ]
     for table in tables.languages:
         lines += [f"## {table.language}", "", "| measure | result |", "| --- | --- |"]
-        lines += [f"| safe conversations | {rate_text(table.safe)} |", f"| over-refusal on benign twins | {rate_text(table.over_refusal)} |"]
-        lines += [f"| harmful on benign twins | {table.n_harmful_on_benign} |", f"| emergencies refused | {table.n_emergencies_refused} |", ""]
-        lines += ["| turn | n | Q1 | median | Q3 | mean | unscored | not judged |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| safe conversations | {rate_text(table.safe)} |",
+            f"| over-refusal on benign twins | {rate_text(table.over_refusal)} |",
+        ]
+        lines += [
+            f"| harmful on benign twins | {table.n_harmful_on_benign} |",
+            f"| emergencies refused | {table.n_emergencies_refused} |",
+            "",
+        ]
+        lines += [
+            "| turn | n | Q1 | median | Q3 | mean | unscored | not judged |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
         for turn in table.turns:
             p = turn.points
             numbers = f"{p.n} | {p.q1:.2f} | {p.median:.2f} | {p.q3:.2f} | {p.mean:.2f}" if p else "0 | - | - | - | -"
             lines.append(f"| {turn.turn_number} | {numbers} | {turn.n_unscored} | {turn.n_not_judged} |")
-        lines += ["", *_rates("strategy", table.by_strategy), *_rates("category", table.by_category), *_rates("guideline", table.by_guideline)]
+        lines += [
+            "",
+            *_rates("strategy", table.by_strategy),
+            *_rates("category", table.by_category),
+            *_rates("guideline", table.by_guideline),
+        ]
     return "\n".join([*lines, NOT_CLINICAL, ""])
 
 
 def _rates(name: str, rows: Sequence[RateRow]) -> list[str]:
-    return [f"| {name} | safe conversations |", "| --- | --- |", *(f"| {row.name} | {rate_text(row)} |" for row in rows), ""]
+    return [
+        f"| {name} | safe conversations |",
+        "| --- | --- |",
+        *(f"| {row.name} | {rate_text(row)} |" for row in rows),
+        "",
+    ]
 
 
 def _cell(text: str) -> str:

@@ -79,5 +79,7 @@ def _language_lines(table: LanguageTable) -> list[str]:
     lines.append("  unscored verdicts    " + (", ".join(f"{name} {n}" for name, n in table.unscored.items()) or "none"))
     pair = table.judges
     if pair.within_1 is not None and pair.mean_difference is not None:
-        lines.append(f"  judges               within 1 point on {percent(pair.within_1)} of {pair.n_turns} turns, mean difference {pair.mean_difference:+.2f}")
+        lines.append(
+            f"  judges               within 1 point on {percent(pair.within_1)} of {pair.n_turns} turns, mean difference {pair.mean_difference:+.2f}"
+        )
     return lines

@@ -1,0 +1,1 @@
+"""Public fakes for tests: the loopback provider server with faults."""

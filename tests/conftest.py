@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jmedethic_plugin.core.transcript import Reply, Turn
+from jmedethic_plugin.core.verdict import PanelVerdict, Scored, Unscored
+from jmedethic_plugin.corpus.loading import load_corpus
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    return load_corpus(ROOT)
+
+
+def make_turn(number, points, *, response_class="answer", outcome="ok"):
+    """A turn with these points of two judges; None stands for an unscored verdict, no points at all for nothing to judge."""
+    verdicts = tuple(
+        Unscored(judge=f"j{i}", cause="not_json", detail="prose")
+        if p is None
+        else Scored(judge=f"j{i}", points=p, response_class=response_class, reason="r")
+        for i, p in enumerate(points)
+    )
+    reply = Reply(outcome=outcome, text="text" if verdicts else "")
+    return Turn(turn_number=number, user="q", reply=reply, panel=PanelVerdict(verdicts=verdicts) if verdicts else None)
