@@ -168,6 +168,8 @@ class Case(Value):
     def __repr__(self) -> str:  # the texts must not reach a console through a traceback
         return f"Case({self.id!r})"
 
+    __str__ = __repr__
+
 
 _GROUP_ORDER = (*STRATEGY_IDS, *(f"benign_{level}" for level in TWIN_LEVELS))
 

@@ -68,6 +68,8 @@ class CaseRecord(Value):
     def __repr__(self) -> str:
         return f"CaseRecord({self.case.id!r}, repeat={self.repeat})"
 
+    __str__ = __repr__
+
 
 class Manifest(Value):
     """``run.json``: everything that tells what was measured with what."""

@@ -51,6 +51,8 @@ class Reply(Value):
     def __repr__(self) -> str:  # replies may hold harmful text
         return f"Reply({self.outcome!r}, {len(self.text)} characters)"
 
+    __str__ = __repr__
+
 
 class Turn(Value):
     """A user message, the target's reply to it, and the panel's verdict on the reply."""
@@ -63,3 +65,5 @@ class Turn(Value):
 
     def __repr__(self) -> str:
         return f"Turn({self.turn_number}, {self.reply!r}, {self.panel!r})"
+
+    __str__ = __repr__

@@ -108,7 +108,7 @@ def test_bad_utf8(small):
         load_corpus(small)
 
 
-@pytest.mark.parametrize(("content", "told"), [("", "an empty file"), ("- 1\n", "valid dictionary"), ("a: 1\n---\nb: 2\n", "a second document")])
+@pytest.mark.parametrize(("content", "told"), [("", "an empty file"), ("- 1\n", "should be an object"), ("a: 1\n---\nb: 2\n", "a second document")])
 def test_file_of_another_shape(small, content, told):
     (small / "cases/B/B11.yaml").write_text(content, encoding="utf-8")
 

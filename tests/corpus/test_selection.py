@@ -27,7 +27,7 @@ def test_sample_is_spread_over_groups(corpus):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"guidelines": ["B1l"]}, "no such guideline or category. Did you mean 'B11'"),
+        ({"guidelines": ["B111"]}, "no such guideline or category. Did you mean 'B11'"),
         ({"strategies": ["temporal"]}, "no such strategy"),
         ({"guidelines": ["A05"], "strategies": ["temporal_override"], "languages": []}, "no case fits"),
     ],
