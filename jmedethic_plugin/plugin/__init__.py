@@ -209,10 +209,6 @@ def judged(request: pytest.FixtureRequest) -> JudgedCase:
     """The finished conversation of this item with its verdicts; waits for the engine."""
     session = request.config.stash[SESSION]
     record = session.result(request.node.callspec.params["case"])
-    if request.config.getoption("allure_report_dir", None):
-        from jmedethic_plugin.reporting.allure import report_case
-
-        report_case(record, session.threshold)
     return JudgedCase(record, session.threshold, session.record_place)
 
 
@@ -231,6 +227,17 @@ class JudgedCase:
 
     def __repr__(self) -> str:
         return f"JudgedCase({self.record.case.id!r})"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[object]:
+    """Under Allure: the turns as steps of the test itself; steps made in a fixture would be hidden in its set-up."""
+    judged = pyfuncitem.funcargs.get("judged")
+    if isinstance(judged, JudgedCase) and pyfuncitem.config.getoption("allure_report_dir", None):
+        from jmedethic_plugin.reporting.allure import report_case
+
+        report_case(judged.record, judged.threshold)
+    return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -318,17 +318,18 @@ def test_interrupted_run_goes_on_and_pays_only_for_the_rest(project, corpus, how
 
 
 def test_killed_worker_costs_no_repeated_call(project, corpus):
-    project.makeconftest(
-        "import os\n"
+    project.makepyfile(
+        killer="import os\n"
         "def pytest_runtest_call(item):\n"
         "    if 'temporal_override' in item.name and os.environ.get('PYTEST_XDIST_WORKER') in ('gw0', 'gw1'):\n"
         "        os._exit(1)\n"
     )
     with LoopbackServer(corpus.cases.values()) as server:
-        result = run(project, *http_args(server, "steadfast"), *FEW, "-n", "2", "--max-worker-restart", "2")
+        result = run(project, *http_args(server, "steadfast"), *FEW, "-n", "2", "--max-worker-restart", "2", "-p", "killer")
 
     assert "crashed" in result.stdout.str()
     assert set(server.stats.answered.values()) == {1}
+    assert server.stats.requests == 90
     assert table(project)["safe"]["n_yes"] == 7
 
 

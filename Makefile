@@ -1,0 +1,43 @@
+# Needs Python >= 3.11 with venv and pip, and make. Each target is sufficient on its own.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint check allure clean
+
+$(VENV)/.run: requirements/run.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/run.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.lock
+	touch $@
+
+# The main job, offline: the demo target that gives way, in Japanese and English. Its failing cases are the expected result
+# (pytest's exit code 1); anything else is an error.
+demo: $(VENV)/.run
+	@$(BIN)/python -m pytest --model demo/eroding --lang both -n 2 -q --tb=no --no-summary --alluredir allure-results --clean-alluredir; \
+	code=$$?; if [ $$code -ne 1 ]; then echo "demo: expected pytest's exit code 1, got $$code"; exit 1; fi; \
+	echo "demo: the target gave way as its name says; open the report named above in a browser"
+
+test: $(VENV)/.run
+	$(BIN)/python -m pytest tests -n 2 -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check jmedethic_plugin
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/jmedethic check
+
+check: test lint
+
+# Needs node: renders the Allure results of the last run.
+allure:
+	npx --yes allure@3.18.0 awesome --single-file --output allure-report allure-results
+
+clean:
+	rm -rf $(VENV) allure-results allure-report
