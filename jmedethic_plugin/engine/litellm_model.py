@@ -132,8 +132,8 @@ class LiteLlmModel:
     def _wait_s(self, exc: Exception, attempt: int) -> float:
         headers = getattr(exc, "litellm_response_headers", None) or getattr(getattr(exc, "response", None), "headers", None) or {}
         try:
-            asked = float(headers.get("retry-after"))
-        except (TypeError, ValueError):
+            asked = float(headers["retry-after"])
+        except (KeyError, TypeError, ValueError):
             asked = None
         jitter = self._rng.uniform(0, min(MAX_WAIT_S, 0.5 * 2**attempt))
         return jitter if asked is None else min(MAX_WAIT_S, max(0.0, asked)) + 0.1 * jitter

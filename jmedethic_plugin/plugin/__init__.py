@@ -7,7 +7,7 @@ ids of the selected cases and the engine's address, load no corpus, import no Li
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -230,7 +230,7 @@ class JudgedCase:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[object]:
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Under Allure: the turns as steps of the test itself; steps made in a fixture would be hidden in its set-up."""
     judged = pyfuncitem.funcargs.get("judged")
     if isinstance(judged, JudgedCase) and pyfuncitem.config.getoption("allure_report_dir", None):

@@ -260,7 +260,7 @@ def test_slow_reply_is_a_timeout_and_the_run_ends(project, corpus):
 
 
 def test_planted_key_reaches_no_file(project, corpus, monkeypatch):
-    secret = "sk-planted-0123456789abcdef"  # noqa: S105  # planted on purpose
+    secret = "sk-planted-0123456789abcdef"
     monkeypatch.setenv("OPENAI_API_KEY", secret)
     with LoopbackServer(corpus.cases.values(), faults=Faults(filter_400=0.2)) as server:
         result = run(project, *http_args(server), *FEW, "--alluredir", "allure", "-n", "2")
