@@ -274,9 +274,9 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     return (yield)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the engine and write the reports."""
+    """Stop the engine and write the reports; first, because on Ctrl-C xdist waits for its workers and they for the engine."""
     if (run := session.config.stash.get(SESSION, None)) is not None:
         run.finish()
 

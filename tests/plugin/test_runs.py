@@ -298,7 +298,7 @@ def test_interrupted_run_goes_on_and_pays_only_for_the_rest(project, corpus, how
     whole = summary(the_run(project))["tables"]
     the_run(project).rename(project.path / "whole")
 
-    with LoopbackServer(corpus.cases.values(), latency_s=0.15) as server:
+    with LoopbackServer(corpus.cases.values(), latency_s=0.3) as server:
         args = (*http_args(server), *FEW, "--max-in-flight", "4", *workers)
         process = start(project, *args)
         wait_for_calls(server, 20)
