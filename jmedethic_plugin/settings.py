@@ -51,7 +51,7 @@ class Settings:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
         for name, value in (
             ("--max-in-flight", self.max_in_flight),
-            ("--timeout", self.timeout_s),
+            ("--call-timeout", self.timeout_s),
             ("--sample", self.sample),
         ):
             if value is not None and value <= 0:
