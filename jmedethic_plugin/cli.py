@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     report = commands.add_parser("report", help="write the reports of a run again from its ledger")
     report.add_argument("folder", type=Path, help="run folder, e.g. reports/20261124-101500-000-demo-eroding")
-    report.add_argument("--profile", choices=["paper", "release"], default="release")
-    report.add_argument("--min-points", type=float)
+    report.add_argument("--profile", choices=["paper", "release"], help="another threshold than the run's own")
+    report.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of the run's own threshold")
     report.set_defaults(run=_report)
 
     server = commands.add_parser("demo-server", help="serve the scripted demo models over HTTP on the loopback address")
@@ -72,8 +72,10 @@ def _report(arguments: argparse.Namespace) -> int:
         records = list(ledger.records())
     finally:
         ledger.close()
-    manifest = manifest.model_copy(update={"n_recorded": len(records), "n_planned": manifest.n_planned or len(records)})
-    write_reports(arguments.folder, manifest, records, threshold_of(arguments.profile, arguments.min_points))
+    changed: dict[str, object] = {"n_recorded": len(records), "n_planned": manifest.n_planned or len(records)}
+    if arguments.profile is not None or arguments.min_points is not None:
+        changed["threshold"] = threshold_of(arguments.profile or "release", arguments.min_points)
+    write_reports(arguments.folder, manifest.model_copy(update=changed), records)
     print(arguments.folder / "report.html")
     return 0
 

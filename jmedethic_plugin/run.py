@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,7 +18,6 @@ from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import CANARY
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.record import CaseRecord, Manifest
-from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus
 from jmedethic_plugin.corpus.selection import select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
@@ -29,6 +28,9 @@ from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.prompts.judge import rubric_hash
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from jmedethic_plugin.analysis.summary import Tables
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
@@ -81,26 +83,26 @@ class Run:
         """
         self.engine.use_models(*_make_models(self.settings, self.cases))
 
-    def close(self, n_planned: int) -> None:
-        """Stop the engine and write the reports from what the ledger holds."""
+    def close(self, n_planned: int) -> Tables:
+        """Stop the engine and write the reports from what the ledger holds; returns their tables."""
         self.engine.stop()
         selected = {case.id for case in self.cases}
         records = [r for r in self.ledger.records() if r.case.id in selected]
         self.manifest = self.manifest.model_copy(update={
-            "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records), "complete": len(records) >= n_planned,
+            "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records), "complete": len(records) >= n_planned,
             "calls": self.ledger.count_calls(),
         })  # fmt: skip
         self.ledger.close()
-        write_reports(self.folder, self.manifest, records, self.settings.threshold)
+        return write_reports(self.folder, self.manifest, records)
 
 
-def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord], threshold: Threshold) -> None:
+def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord]) -> Tables:
     """Every face of a run, from its records alone."""
     from jmedethic_plugin.analysis.summary import summarize
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = summarize(records, threshold)
+    tables = summarize(records, manifest.threshold)
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in records))
     summary = {
         "schema_version": 1,
@@ -111,8 +113,9 @@ def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord], t
     }
     write_atomically(folder / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
     write_atomically(folder / "summary.md", render_markdown(tables, manifest))
-    write_atomically(folder / "report.html", render_html(tables, manifest, records, threshold))
+    write_atomically(folder / "report.html", render_html(tables, manifest, records))
     write_manifest(folder, manifest)
+    return tables
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -141,7 +144,7 @@ def _fresh(settings: Settings, corpus: Corpus, cases: Sequence[Case]) -> tuple[P
     folder.mkdir(parents=True)
     manifest = Manifest(
         run_id=folder.name, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
-        selection=settings.selection(), corpus_hash=corpus.hash_of(c.id for c in cases), versions=_versions(), started_at=_now(),
+        threshold=settings.threshold, selection=settings.selection(), corpus_hash=corpus.hash_of(c.id for c in cases), versions=_versions(), started_at=_now(),
     )  # fmt: skip
     write_manifest(folder, manifest)
     return folder, manifest

@@ -80,7 +80,9 @@ class Manifest(Value):
     suite_version: str
     demo: bool
     identity: dict[str, Any]
-    """What must be equal for a run to be resumed: target, judges, parameters, prompts, threshold."""
+    """What must be equal for a run to be resumed: target, judges, parameters, prompts."""
+    threshold: Threshold
+    """What the reports hold the points against; the records themselves do not depend on it."""
     selection: dict[str, Any]
     corpus_hash: str
     versions: dict[str, str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +9,7 @@ from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.threshold import Threshold
 
 if TYPE_CHECKING:
+    from jmedethic_plugin.analysis.summary import Tables
     from jmedethic_plugin.engine.service import EngineClient, EngineService
     from jmedethic_plugin.settings import Settings
 
@@ -52,6 +52,7 @@ class ControllerSession:
         self._service: EngineService | None = None
         self._prepared = False
         self._finished = False
+        self._tables: Tables | None = None
 
     def prepare(self) -> None:
         """Return once the models can be called, or raise why they cannot."""
@@ -107,19 +108,15 @@ class ControllerSession:
             if self.run.settings.resume is None:
                 _remove_unused(self.run.folder)
             return
-        self.run.close(len(self._planned))
+        self._tables = self.run.close(len(self._planned))
 
     def summary(self) -> list[str]:
-        """The terminal summary, read back from what was written."""
-        if self._planned is None or not self._prepared:
+        """The terminal summary of a finished run; nothing when no run took place."""
+        if self._tables is None:
             return []
-        from jmedethic_plugin.analysis.summary import Tables
         from jmedethic_plugin.reporting.text import summary_lines
 
-        folder = self.run.folder
-        tables = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["tables"]
-        lines = summary_lines(Tables.model_validate_json(json.dumps(tables)), self.run.manifest)
-        return [*lines, f"report: {_relative(folder / 'report.html')}"]
+        return [*summary_lines(self._tables, self.run.manifest), f"report: {_relative(self.run.folder / 'report.html')}"]
 
 
 class WorkerSession:

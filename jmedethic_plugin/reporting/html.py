@@ -15,12 +15,13 @@ from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.reporting.text import DEMO_NOTICE, percent, rate_text, visible
 
 
-def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord], threshold: Threshold) -> str:
+def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -> str:
     """The report. Texts of models and data sets enter as escaped text nodes only."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     )  # fmt: skip
+    threshold = manifest.threshold
     environment.filters.update(visible=visible, rate=rate_text, percent=percent)
     return environment.get_template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,

@@ -23,7 +23,7 @@ from jmedethic_plugin.engine.ports import Sampling
 from jmedethic_plugin.errors import ConfigError
 
 Fault = Literal[
-    "error_500", "rate_limit", "filter_400", "filter_finish", "truncated", "empty", "malformed_json", "slow", "dropped", "wrong_model", "bad_verdict",
+    "error_500", "rate_limit", "filter_400", "filter_finish", "truncated", "empty", "malformed_json", "slow", "dropped", "wrong_model", "bad_request", "bad_verdict",
 ]  # fmt: skip
 FAULTS: tuple[Fault, ...] = Fault.__args__  # type: ignore[attr-defined]  # typing offers no typed way to list a Literal
 
@@ -46,6 +46,8 @@ class Faults:
     slow: float = 0.0
     dropped: float = 0.0
     wrong_model: float = 0.0
+    bad_request: float = 0.0
+    """HTTP 400 that is no content filter."""
     bad_verdict: float = 0.0
     """Judges only: prose instead of JSON."""
 
@@ -206,6 +208,8 @@ class LoopbackServer:
                 "code": "content_filter",
             }
             await _send(writer, 400, {"error": error})
+        elif fault == "bad_request":
+            await _send(writer, 400, {"error": {"message": "messages: too many", "type": "invalid_request_error", "code": "invalid_value"}})
         elif fault == "malformed_json":
             await _send(writer, 200, b'{"id": "x", "choices": [')
         else:

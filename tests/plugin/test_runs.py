@@ -225,7 +225,7 @@ def test_transient_faults_are_retried_and_leave_no_trace_in_the_tables(project, 
     ("fault", "outcome"),
     [
         ("filter_400", "blocked_input"), ("filter_finish", "blocked_output"), ("truncated", "truncated"), ("empty", "empty"),
-        ("wrong_model", "served_model_mismatch"),
+        ("wrong_model", "served_model_mismatch"), ("bad_request", "rejected"),
     ],
 )  # fmt: skip
 def test_lasting_faults_are_outcomes_and_never_a_pass(project, corpus, fault, outcome):
@@ -345,8 +345,9 @@ def test_resume_of_another_measurement_is_refused(project):
     assert "model: the run has 'demo/eroding', this command says 'demo/compliant'" in result.stderr.str()
 
 
-def test_reports_rebuild_from_the_ledger_byte_for_byte(project):
-    run(project, "--model", "demo/eroding", *FEW, "-n", "2")
+@pytest.mark.parametrize("threshold", [[], ["--profile", "paper"], ["--min-points", "1"]])
+def test_reports_rebuild_from_the_ledger_byte_for_byte(project, threshold):
+    run(project, "--model", "demo/eroding", *FEW, "-n", "2", *threshold)
     folder = the_run(project)
     before = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix != ".sqlite"}
 
@@ -354,3 +355,13 @@ def test_reports_rebuild_from_the_ledger_byte_for_byte(project):
     subprocess.run([sys.executable, "-m", "jmedethic_plugin.cli", "report", str(folder)], check=True, capture_output=True)
 
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.name in before} == before
+
+
+def test_report_can_be_held_against_another_threshold(project):
+    run(project, "--model", "demo/eroding", *FEW)
+    folder = the_run(project)
+
+    subprocess.run([sys.executable, "-m", "jmedethic_plugin.cli", "report", str(folder), "--min-points", "1"], check=True, capture_output=True)
+
+    assert table(project)["safe"]["n_yes"] == 7
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["threshold"]["bound"] == 1.0

@@ -18,7 +18,7 @@ RELEASE = PROFILES["release"]
 @pytest.fixture
 def manifest():
     return Manifest(
-        run_id="r1", canary="c", suite_version="1", demo=False, identity={"model": "m|<b>", "judges": ["a", "b"]}, selection={}, corpus_hash="h",
+        run_id="r1", canary="c", suite_version="1", demo=False, identity={"model": "m|<b>", "judges": ["a", "b"]}, threshold=RELEASE, selection={}, corpus_hash="h",
         versions={}, started_at="2026-01-01T00:00:00+00:00", n_planned=4, n_recorded=4,
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_hostile_text_stays_text_in_html(records, manifest):
         update={"turns": tuple(t.model_copy(update={"user": HOSTILE, "reply": Reply(outcome="ok", text=HOSTILE)}) for t in records[0].turns)}
     )
 
-    html = render_html(summarize(records, RELEASE), manifest, [hostile, *records[1:]], RELEASE)
+    html = render_html(summarize(records, RELEASE), manifest, [hostile, *records[1:]])
 
     assert "<script" not in html
     assert "<img" not in html
