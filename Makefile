@@ -31,7 +31,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check jmedethic_plugin
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/jmedethic check
+	$(BIN)/jmedethic lint
 
 check: test lint
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from jmedethic_plugin import __version__
+from jmedethic_plugin.core.review import PROFESSIONS
 from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
-from jmedethic_plugin.errors import JMedEthicError
+from jmedethic_plugin.errors import ConfigError, JMedEthicError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,9 +24,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"jmedethic {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
-    check = commands.add_parser("check", help="read guidelines and cases and name every mistake")
-    check.add_argument("folder", nargs="?", type=Path, default=Path(), help="folder that holds guidelines/ and cases/ (default: here)")
-    check.set_defaults(run=_check)
+    folder = argparse.ArgumentParser(add_help=False)
+    folder.add_argument("--folder", type=Path, default=Path(), help="folder that holds guidelines/ and cases/ (default: here)")
+
+    lint = commands.add_parser(
+        "lint", parents=[folder], help="check guidelines and cases: format, completeness, lengths, languages, safety, near-duplicates",
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_rules_help(),
+    )  # fmt: skip
+    lint.add_argument("--skip", action="append", default=[], metavar="RULE", help="leave a rule out; may repeat")
+    lint.add_argument("--against", type=Path, metavar="FILE", help="also compare with a JSONL set that must not be contained in the cases")
+    lint.add_argument("--against-field", metavar="NAME", help="field of that set with the user's words, where it is not recognised")
+    lint.set_defaults(run=_lint)
+
+    corpus = commands.add_parser("corpus", parents=[folder], help="print what the corpus is made of, as Markdown")
+    corpus.add_argument(
+        "--overlaps", type=int, default=0, metavar="N", help="also the N most alike pairs of each language, with both texts"
+    )
+    corpus.set_defaults(run=_corpus)
+
+    review = commands.add_parser("review", help="review sheets for clinicians").add_subparsers(dest="what", required=True)
+    sheet = review.add_parser("sheet", parents=[folder], help="write a page and a CSV for each guideline")
+    sheet.add_argument("--guideline", action="append", default=[], metavar="ID", help="a guideline or category; may repeat (default: all)")
+    sheet.add_argument("--out", type=Path, default=Path("review"), help="folder for the sheets (default: review)")
+    sheet.set_defaults(run=_review_sheet)
+    back = review.add_parser("import", parents=[folder], help="write the verdicts of filled-in CSV sheets into the data files")
+    back.add_argument("sheets", nargs="+", type=Path, help="CSV as saved by the page or by Excel")
+    back.add_argument("--reviewer", help="name, for rows without one")
+    back.add_argument("--profession", choices=PROFESSIONS, help="for rows without one")
+    back.add_argument(
+        "--date", default=datetime.now().astimezone().date().isoformat(), help="YYYY-MM-DD, for rows without one (default: today)"
+    )
+    back.set_defaults(run=_review_import)
 
     report = commands.add_parser("report", help="write the reports of a run again from its ledger")
     report.add_argument("folder", type=Path, help="run folder, e.g. reports/20261124-101500-000-demo-eroding")
@@ -50,14 +79,78 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _check(arguments: argparse.Namespace) -> int:
+def _rules_help() -> str:
+    from jmedethic_plugin.corpus.lint import RULES
+
+    return "rules:\n" + "\n".join(f"  {name:<16} {(rule.__doc__ or '').splitlines()[0]}" for name, rule in RULES.items())
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.external import read_user_texts
+    from jmedethic_plugin.corpus.lint import lint, lint_against
+    from jmedethic_plugin.reporting.text import visible
+
     corpus = load_corpus(corpus_root(arguments.folder))
-    counts = Counter((case.language, case.kind) for case in corpus.cases.values())
-    print(f"{len(corpus.guidelines)} guidelines, {len(corpus.strategies)} strategies")
-    for (language, kind), n in sorted(counts.items()):
-        print(f"{n} {kind} cases in {language}")
-    reviewed = sum(case.review.status != "unreviewed" for case in corpus.cases.values())
-    print(f"reviewed by a clinician: {reviewed} of {len(corpus.cases)}")
+    try:
+        findings = lint(corpus, skip=arguments.skip)
+    except ValueError as exc:
+        raise ConfigError(f"--skip: {exc}") from exc
+    if arguments.against is not None:
+        findings += lint_against(corpus, read_user_texts(arguments.against, arguments.against_field), arguments.against.name)
+    for finding in findings:
+        print(visible(str(finding)))
+        for text in finding.texts:
+            print("    | " + visible(text).replace("\n", "\n    | "))
+            print()
+    n_files = len(corpus.guideline_files) + len(corpus.case_files)
+    print(f"{len(findings)} findings in {n_files} files: {len(corpus.guidelines)} guidelines, {len(corpus.cases)} cases")
+    return 1 if findings else 0
+
+
+def _corpus(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.composition import composition_markdown, overlaps_markdown
+    from jmedethic_plugin.reporting.text import visible
+
+    corpus = load_corpus(corpus_root(arguments.folder))
+    print(composition_markdown(corpus), end="")
+    if arguments.overlaps:
+        print("\n" + visible(overlaps_markdown(corpus, arguments.overlaps)), end="")
+    return 0
+
+
+def _review_sheet(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.lint import entries_of
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.reporting.review_sheet import render_csv, render_sheet
+
+    corpus = load_corpus(corpus_root(arguments.folder))
+    chosen = [g for g in corpus.guidelines.values() if not arguments.guideline or {g.id, g.category} & set(arguments.guideline)]
+    if not chosen:
+        raise ConfigError(f"--guideline {' '.join(arguments.guideline)}: no such guideline or category.")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    entries = entries_of(corpus)
+    for guideline in chosen:
+        own = [e for e in entries if e.guideline_id == guideline.id]
+        write_atomically(arguments.out / f"review-{guideline.id}.html", render_sheet(guideline, own, corpus.strategies))
+        write_atomically(arguments.out / f"review-{guideline.id}.csv", render_csv(guideline, own, corpus.strategies))
+    print(f"{len(chosen)} sheets, each as .html and .csv, in {arguments.out}")
+    return 0
+
+
+def _review_import(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.reviews import apply_reviews, read_sheet
+    from jmedethic_plugin.reporting.files import write_atomically
+
+    corpus = load_corpus(corpus_root(arguments.folder))
+    rows, n_blank = [], 0
+    for path in arguments.sheets:
+        read, blank = read_sheet(path, reviewer=arguments.reviewer, profession=arguments.profession, date=arguments.date)
+        rows += read
+        n_blank += blank
+    changed = apply_reviews(corpus, rows)
+    for path, text in changed.items():
+        write_atomically(path, text)
+    print(f"{len(rows)} verdicts read, {n_blank} rows without one; {len(changed)} files changed")
     return 0
 
 

@@ -10,6 +10,7 @@ from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.review import CLINICIAN_STATUSES
 from jmedethic_plugin.core.threshold import Assessment, Threshold
 from jmedethic_plugin.core.verdict import Scored, Unscored
 from jmedethic_plugin.stats.intervals import wilson_interval
@@ -75,6 +76,9 @@ class LanguageTable(Value):
     unscored: dict[str, int]
     """Verdicts by the cause why they could not be used."""
     judges: JudgePair
+    n_reviewed: int
+    """Conversations whose text a clinician has read as it stands, of all that were played."""
+    n: int
 
 
 class Tables(Value):
@@ -132,6 +136,8 @@ def _language(language: Language, records: list[CaseRecord], threshold: Threshol
             v.cause for r in records for t in r.turns if t.panel for v in t.panel.verdicts if isinstance(v, Unscored)
         ).items())),
         judges=_judges(records),
+        n_reviewed=sum(r.case.review_status in CLINICIAN_STATUSES for r in records),
+        n=len(records),
     )  # fmt: skip
 
 

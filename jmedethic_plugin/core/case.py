@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, StringConstraints, model_validator
 
 from jmedethic_plugin.core.base import Bilingual, Language, Text, Value, content_hash
-from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, GuidelineId, IsoDate, Review, StrategyId
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, GuidelineId, StrategyId, text_digest
+from jmedethic_plugin.core.review import IsoDate, Review, ReviewStatus, status_of
 
 N_TURNS = 3
 
@@ -62,7 +63,17 @@ class CaseEntry(Value):
     """What a violating answer would contain, described from outside."""
     acceptable: Bilingual
     turns: Annotated[tuple[Bilingual, ...], Field(min_length=N_TURNS, max_length=N_TURNS)]
-    review: Review
+    reviews: tuple[Review, ...]
+
+    @property
+    def text_digest(self) -> str:
+        """What a review of this entry is a review of: everything but the reviews, both languages."""
+        return text_digest(self)
+
+    @property
+    def review_status(self) -> ReviewStatus:
+        """What the reviews amount to for the entry as it stands."""
+        return status_of(self.reviews, self.text_digest)
 
     @property
     def group(self) -> str:
@@ -91,6 +102,8 @@ class Provenance(Value):
     """Where the texts of a case file come from."""
 
     method: Text
+    english: Literal["translated_by_meaning", "written_with_the_japanese", "machine_translated"]
+    """How the English counterparts came about."""
     date: IsoDate
 
 
@@ -125,7 +138,7 @@ class Case(Value):
     violating: Text
     acceptable: Text
     user_turns: Annotated[tuple[Text, ...], Field(min_length=N_TURNS, max_length=N_TURNS)]
-    review: Review
+    review_status: ReviewStatus
 
     @classmethod
     def from_entry(cls, entry: CaseEntry, *, guideline_id: str, category: Category, critical: bool, language: Language) -> Case:
@@ -147,13 +160,13 @@ class Case(Value):
             violating=entry.violating.get(language),
             acceptable=entry.acceptable.get(language),
             user_turns=tuple(turn.get(language) for turn in entry.turns),
-            review=entry.review,
+            review_status=entry.review_status,
         )
 
     @cached_property
     def digest(self) -> str:
         """Hash of what a run depends on: everything but the review status."""
-        return content_hash(self.model_dump(mode="json", exclude={"review"}))
+        return content_hash(self.model_dump(mode="json", exclude={"review_status"}))
 
     @property
     def sort_key(self) -> tuple[Any, ...]:

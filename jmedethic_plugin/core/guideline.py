@@ -6,7 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
-from jmedethic_plugin.core.base import Bilingual, Text, Value
+from jmedethic_plugin.core.base import Bilingual, Text, Value, content_hash
+from jmedethic_plugin.core.review import IsoDate, Review, ReviewStatus, status_of
 
 Category = Literal["A", "B", "C", "D", "E", "F", "G", "H"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -35,16 +36,11 @@ STRATEGY_IDS: tuple[StrategyId, ...] = get_args(StrategyId)
 """In the order of the paper's Table 4 (arXiv 2601.01627, version 2)."""
 
 GuidelineId = Annotated[str, StringConstraints(pattern=r"^[A-H][0-9]{2}$")]
-IsoDate = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
 
 
-class Review(Value):
-    """Whether a clinician has read a text. ``unreviewed`` unless one did."""
-
-    status: Literal["unreviewed", "agreed", "changed", "rejected"]
-    reviewer: Text | None = None
-    date: IsoDate | None = None
-    comment: Text | None = None
+def text_digest(value: Value) -> str:
+    """First 16 hex digits of the content hash of a reviewed value, its reviews left out."""
+    return content_hash(value.model_dump(mode="json", exclude={"reviews"}))[:16]
 
 
 class Basis(Value):
@@ -64,6 +60,8 @@ class Guideline(Value):
     title: Bilingual
     critical: bool
     """A confirmed violation blocks a release whatever the overall rate."""
+    emergencies: bool
+    """Scenes under it can be emergencies: one of its benign twins must be one."""
     requires: Bilingual
     violates: Annotated[tuple[Bilingual, ...], Field(min_length=1)]
     allows: Annotated[tuple[Bilingual, ...], Field(min_length=1)]
@@ -72,7 +70,17 @@ class Guideline(Value):
     see_also: tuple[GuidelineId, ...]
     verify: tuple[Text, ...]
     """What a lawyer or physician should still check, in English."""
-    review: Review
+    reviews: tuple[Review, ...]
+
+    @property
+    def text_digest(self) -> str:
+        """What a review of this guideline is a review of."""
+        return text_digest(self)
+
+    @property
+    def review_status(self) -> ReviewStatus:
+        """What the reviews amount to for the guideline as it stands."""
+        return status_of(self.reviews, self.text_digest)
 
 
 class GuidelineFile(Guideline):

@@ -5,19 +5,32 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value, content_hash
 from jmedethic_plugin.core.case import Case, CaseFile
-from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile
+from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile, text_digest
 from jmedethic_plugin.corpus.yamlfile import Lines, read_yaml
 from jmedethic_plugin.errors import ConfigError, DataError, DataErrors
 
 _V = TypeVar("_V", bound=Value)
+
+
+@dataclass(frozen=True)
+class SourceFile(Generic[_V]):
+    """A data file as it was read."""
+
+    path: Path
+    value: _V = field(repr=False)  # no text reaches a console through a traceback
+    lines: Lines = field(repr=False)
+
+    def place(self, *path: str | int) -> str:
+        """``cases/B/B11.yaml:14``, the line on which the value at a path stands."""
+        return f"{self.path}:{self.lines.get(path, 1)}"
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,20 @@ class Corpus:
     strategies: dict[str, Strategy]
     cases: dict[str, Case]
     """By id, in the order in which cases are run and listed."""
+    guideline_files: tuple[SourceFile[GuidelineFile], ...]
+    case_files: tuple[SourceFile[CaseFile], ...]
+
+    @property
+    def files(self) -> dict[Path, SourceFile[Any]]:
+        """Every data file but the strategies, by path."""
+        files: list[SourceFile[Any]] = [*self.guideline_files, *self.case_files]
+        return {file.path: file for file in files}
 
     def hash_of(self, case_ids: Iterable[str]) -> str:
         """Hash of the cases and of the guidelines they stand on: what a run measured with."""
         ids = sorted(case_ids)
         guidelines = sorted({self.cases[i].guideline_id for i in ids})
-        return content_hash([[self.cases[i].digest for i in ids], [self.guidelines[g].model_dump(mode="json") for g in guidelines]])
+        return content_hash([[self.cases[i].digest for i in ids], [text_digest(self.guidelines[g]) for g in guidelines]])
 
 
 def corpus_root(start: Path) -> Path:
@@ -56,12 +77,15 @@ def load_corpus(root: Path) -> Corpus:
     errors: list[DataError] = []
     strategies: dict[str, Strategy] = {}
     if (file := _read(root / "guidelines" / "strategies.yaml", StrategyFile, errors)) is not None:
-        strategies = {s.id: s for s in file.strategies}
+        strategies = {s.id: s for s in file.value.strategies}
 
     guidelines: dict[str, Guideline] = {}
+    guideline_files: list[SourceFile[GuidelineFile]] = []
     for path in _yaml_files(root / "guidelines", errors):
-        if path.name == "strategies.yaml" or (guideline := _read(path, GuidelineFile, errors)) is None:
+        if path.name == "strategies.yaml" or (source := _read(path, GuidelineFile, errors)) is None:
             continue
+        guideline = source.value
+        guideline_files.append(source)
         if (path.parent.name, path.stem) != (guideline.category, guideline.id) or guideline.id[0] != guideline.category:
             errors.append(DataError(
                 f"{path}: id", found=repr(guideline.id), expected=f"the file's own name in its category's folder ({path.parent.name}/{path.stem})",
@@ -70,9 +94,12 @@ def load_corpus(root: Path) -> Corpus:
         guidelines[guideline.id] = guideline.to_guideline()
 
     cases: dict[str, Case] = {}
+    case_files: list[SourceFile[CaseFile]] = []
     seen: dict[str, Path] = {}
     for path in _yaml_files(root / "cases", errors):
-        if (cases_file := _read(path, CaseFile, errors)) is not None:
+        if (read := _read(path, CaseFile, errors)) is not None:
+            case_files.append(read)
+            cases_file = read.value
             errors.extend(_check_case_file(path, cases_file, guidelines, seen))
             guideline_found = guidelines.get(cases_file.guideline)
             if guideline_found is not None:
@@ -85,7 +112,8 @@ def load_corpus(root: Path) -> Corpus:
                         cases.setdefault(case.id, case)
     if errors:
         raise errors[0] if len(errors) == 1 else DataErrors(errors)
-    return Corpus(guidelines, strategies, {c.id: c for c in sorted(cases.values(), key=lambda c: c.sort_key)})
+    ordered = {c.id: c for c in sorted(cases.values(), key=lambda c: c.sort_key)}
+    return Corpus(guidelines, strategies, ordered, tuple(guideline_files), tuple(case_files))
 
 
 def _check_case_file(path: Path, file: CaseFile, guidelines: dict[str, Guideline], seen: dict[str, Path]) -> Iterable[DataError]:
@@ -126,10 +154,10 @@ def _yaml_files(folder: Path, errors: list[DataError]) -> list[Path]:
     return sorted(folder.rglob("*.yaml"))
 
 
-def _read(path: Path, model: type[_V], errors: list[DataError]) -> _V | None:
+def _read(path: Path, model: type[_V], errors: list[DataError]) -> SourceFile[_V] | None:
     try:
         data, lines = read_yaml(path)
-        return parse_value(data, model, where=str(path), lines=lines)
+        return SourceFile(path, parse_value(data, model, where=str(path), lines=lines), lines)
     except DataErrors as exc:
         errors.extend(exc.errors)
     except DataError as exc:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.summary import RateRow, Tables
 from jmedethic_plugin.core.record import Manifest
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL, rate_text, visible
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL, rate_text, review_text, visible
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
@@ -46,7 +46,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             *_rates("category", table.by_category),
             *_rates("guideline", table.by_guideline),
         ]
-    return "\n".join([*lines, NOT_CLINICAL, ""])
+    return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
 
 
 def _rates(name: str, rows: Sequence[RateRow]) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from jmedethic_plugin.analysis.summary import LanguageTable, RateRow, Tables, TurnRow
 from jmedethic_plugin.core.record import Manifest
+from jmedethic_plugin.core.text import is_invisible
 
 DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
-NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval. Cases are not clinician-reviewed."
+NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval."
 
 _LANGUAGE_NAMES = {"ja": "Japanese", "en": "English"}
 
@@ -40,13 +39,15 @@ def turn_text(row: TurnRow) -> str:
     return f"turn {row.turn_number}: {points}  unscored {row.n_unscored}  not judged {row.n_not_judged}"
 
 
+def review_text(tables: Tables) -> str:
+    """How many of the conversations played a clinician has read."""
+    n, reviewed = sum(t.n for t in tables.languages), sum(t.n_reviewed for t in tables.languages)
+    return f"Conversations read by a clinician: {reviewed} of {n}."
+
+
 def visible(text: str) -> str:
     """Text with control, bidi and other invisible characters shown as ``<U+202E>``, so that a terminal or page cannot be steered."""
-    return "".join(ch if ch in "\n\t" or not _is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
-
-
-def _is_invisible(ch: str) -> bool:
-    return unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp") or 0xFE00 <= ord(ch) <= 0xFE0F
+    return "".join(ch if ch in "\n\t" or not is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
 
 
 def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
@@ -60,7 +61,7 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
         lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
     for table in tables.languages:
         lines += ["", *_language_lines(table)]
-    return [*lines, "", NOT_CLINICAL]
+    return [*lines, "", f"{NOT_CLINICAL} {review_text(tables)}"]
 
 
 def _language_lines(table: LanguageTable) -> list[str]:

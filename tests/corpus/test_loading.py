@@ -140,3 +140,4 @@ def test_repr_of_a_case_shows_no_text(corpus):
 
     assert repr(case) == f"Case({case.id!r})"
     assert case.user_turns[0] not in str(case)
+    assert case.user_turns[0] not in repr(corpus)
