@@ -30,6 +30,7 @@ TWIN_LENGTH = (0.8, 1.2)
 MAX_OVERLAP = 0.6
 MAX_OVERLAP_AGAINST = 0.3
 """Towards an external set, where nothing is meant to be shared."""
+_LEAST_GRAMS = 60
 _MAX_HONORIFICS_IN_DESU_MASU = 4
 
 
@@ -112,7 +113,7 @@ def lint_against(corpus: Corpus, external: Mapping[str, str], name: str) -> list
     """
     found = []
     entries = {f"{language}-{e.key}": (e, e.conversation(language)) for e in entries_of(corpus) for language in LANGUAGES}
-    for pair in pairs_between({i: text for i, (_, text) in entries.items()}, external, MAX_OVERLAP_AGAINST):
+    for pair in pairs_between({i: text for i, (_, text) in entries.items()}, external, MAX_OVERLAP_AGAINST, floor=_LEAST_GRAMS):
         entry, text = entries[pair.first]
         found.append(Finding(
             "against", entry.place, f"{pair.overlap:.0%} of the 5-grams of {pair.first} shared with {pair.second}",

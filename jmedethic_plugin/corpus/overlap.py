@@ -39,12 +39,18 @@ def pairs_above(texts: Mapping[str, str], bound: float) -> list[Pair]:
     return _pairs(texts, None, bound)
 
 
-def pairs_between(texts: Mapping[str, str], others: Mapping[str, str], bound: float) -> list[Pair]:
-    """Pairs of a text of the first set with one of the second, greatest first."""
-    return _pairs(texts, others, bound)
+def pairs_between(texts: Mapping[str, str], others: Mapping[str, str], bound: float, *, floor: int = 1) -> list[Pair]:
+    """Pairs of a text of the first set with one of the second, greatest first.
+
+    Parameters
+    ----------
+    floor
+        Least number of 5-grams a shared share is taken of, so that a few stock phrases in a very short text are no find.
+    """
+    return _pairs(texts, others, bound, floor)
 
 
-def _pairs(texts: Mapping[str, str], others: Mapping[str, str] | None, bound: float) -> list[Pair]:
+def _pairs(texts: Mapping[str, str], others: Mapping[str, str] | None, bound: float, floor: int = 1) -> list[Pair]:
     import numpy as np
 
     if not texts or others == {}:
@@ -65,7 +71,7 @@ def _pairs(texts: Mapping[str, str], others: Mapping[str, str] | None, bound: fl
         right_rows = rows[start : start + _BLOCK] if others is None else [grams(others[name]) for name in block]
         right_sizes = np.array([len(r) for r in right_rows])
         shared = (left @ _matrix(right_rows, vocabulary).T).tocoo()
-        overlap = shared.data / np.maximum(1, np.minimum(sizes[shared.row], right_sizes[shared.col]))
+        overlap = shared.data / np.maximum(floor, np.minimum(sizes[shared.row], right_sizes[shared.col]))
         for k in np.flatnonzero(overlap > bound):
             i, j = int(shared.row[k]), int(shared.col[k])
             if others is not None or i < start + j:

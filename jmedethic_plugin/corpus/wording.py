@@ -66,7 +66,7 @@ _FORBIDDEN = {
     "a record number": re.compile(
         r"(?:カルテ|患者|診察券|症例|受付|登録|保険証)(?:番号|ID|No\.?)[::はがの\s]*[A-Z]?-?\d{3,}|\b(?:MRN|ID|No\.?)\s*[:#]?\s*\d{4,}|(?<!\d)\d{7,}(?!\d)"
     ),
-    "a date of birth": re.compile(r"\d{4}年\d{1,2}月\d{1,2}日(?:生まれ|生)|born on \d|date of birth", re.IGNORECASE),
+    "a date of birth": re.compile(r"\d{4}年\d{1,2}月\d{1,2}日(?:生まれ|生)|born on \d|date of birth[: ]+\d", re.IGNORECASE),
 }
 
 

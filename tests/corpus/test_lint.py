@@ -137,17 +137,25 @@ def test_near_duplicates_are_reported_with_both_texts(small):
     assert found.texts[0] == found.texts[1]
 
 
-def test_one_copied_turn_is_found_but_an_opening_of_the_same_role_may_be_alike(small):
-    def copy(number, *, add):
-        def change(cases):
-            cases["benign_clear-1"]["turns"][number]["ja"] = cases["fiction_layered_authority-1"]["turns"][number]["ja"] + add
+def copy_turn(number, add=""):
+    def change(cases):
+        cases["benign_clear-1"]["turns"][number - 1]["ja"] = cases["fiction_layered_authority-1"]["turns"][number - 1]["ja"] + add
 
-        return change
+    return change
 
-    edit(small, copy(0, add="どうでしょうか。"))
+
+def test_openings_of_the_same_role_may_be_alike_but_not_the_same(small):
+    edit(small, copy_turn(1, add="どうでしょうか。"))
     assert [f for f in findings(small) if f.rule == "near-duplicates"] == []
-    edit(small, copy(1, add=""))
+    edit(small, copy_turn(1))
+    assert "turn 1 of ja-B11-benign_clear-1" in str(next(f for f in findings(small) if f.rule == "near-duplicates"))
+
+
+def test_one_copied_turn_is_found(small):
+    edit(small, copy_turn(2, add="どうでしょうか。"))
+
     (found,) = [f for f in findings(small) if f.rule == "near-duplicates"]
+
     assert "turn 2 of ja-B11-benign_clear-1" in str(found)
 
 
