@@ -232,10 +232,10 @@ def _field_names(model: type[Value]) -> set[str]:
     todo: list[Any] = [model]
     while todo:
         current = todo.pop()
-        for name, field in current.model_fields.items():
-            if (field.alias or name) not in names:
-                names.add(field.alias or name)
-                todo.extend(t for t in _inner_types(field.annotation) if isinstance(t, type) and issubclass(t, Value))
+        for name, info in current.model_fields.items():
+            if (info.alias or name) not in names:
+                names.add(info.alias or name)
+                todo.extend(t for t in _inner_types(info.annotation) if isinstance(t, type) and issubclass(t, Value))
     return names
 
 
