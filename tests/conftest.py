@@ -7,6 +7,9 @@ import pytest
 from jmedethic_plugin.core.transcript import Reply, Turn
 from jmedethic_plugin.core.verdict import PanelVerdict, Scored, Unscored
 from jmedethic_plugin.corpus.loading import load_corpus
+from tests.postgresql import postgresql_server, postgresql_url
+
+__all__ = ["postgresql_server", "postgresql_url"]
 
 ROOT = Path(__file__).parents[1]
 

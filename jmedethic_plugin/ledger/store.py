@@ -1,122 +1,282 @@
-"""The ledger: every call as it came back, every finished case, in one SQLite file (WAL).
+"""The ledger: every call as it came back, every finished case and every verdict, in SQLite (WAL) or PostgreSQL.
 
-Calls are committed before anything else uses them. Only the engine writes; readers may open the file at any time.
+Rows are only ever added. Lookups are by content key within one run; a run that is resumed finds what was answered and pays for the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.transcript import REUSABLE_OUTCOMES, Reply
 from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
+from jmedethic_plugin.ledger.schema import calls, claims, meta, metadata, records, verdicts
 
-SCHEMA_VERSION = 1
 
-_metadata = sa.MetaData()
-_meta = sa.Table("meta", _metadata, sa.Column("name", sa.String, primary_key=True), sa.Column("value", sa.String, nullable=False))
-_calls = sa.Table(
-    "calls",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("key", sa.String(64), nullable=False, index=True),
-    sa.Column("role", sa.String, nullable=False),
-    sa.Column("model", sa.String, nullable=False),
-    sa.Column("case_id", sa.String, nullable=False),
-    sa.Column("turn_number", sa.Integer, nullable=False),
-    sa.Column("outcome", sa.String, nullable=False),
-    sa.Column("reusable", sa.Boolean, nullable=False),
-    sa.Column("reply_json", sa.String, nullable=False),
-    sa.Column("at_utc", sa.String, nullable=False),
-)
-_records = sa.Table(
-    "records",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("key", sa.String(64), nullable=False, index=True),
-    sa.Column("case_id", sa.String, nullable=False),
-    sa.Column("complete", sa.Boolean, nullable=False),
-    sa.Column("record_json", sa.String, nullable=False),
-    sa.Column("at_utc", sa.String, nullable=False),
-)
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call: the last word of all its tries."""
+
+    key: str
+    repeat: int
+    role: str
+    model: str
+    case_id: str
+    turn_number: int
+    outcome: str
+    reusable: bool
+    reply_json: str
+    at_utc: str
+
+    @classmethod
+    def of(cls, *, key: str, repeat: int, role: str, model: str, case_id: str, turn_number: int, reply: Reply, at_utc: str) -> CallRow:
+        """A row from a reply."""
+        return cls(
+            key,
+            repeat,
+            role,
+            model,
+            case_id,
+            turn_number,
+            reply.outcome,
+            reply.outcome in REUSABLE_OUTCOMES,
+            reply.model_dump_json(),
+            at_utc,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """One finished case with its verdicts."""
+
+    key: str
+    record: CaseRecord
+    complete: bool
+    at_utc: str
+
+
+Row = CallRow | RecordRow
 
 
 class Ledger:
-    """One run's calls and records.
+    """Calls, records and verdicts of one run.
+
+    Parameters
+    ----------
+    url
+        A SQLite file's path, or ``postgresql+psycopg://user@host/db`` for a ledger that several machines share.
+    run_id
+        The run whose rows are read and written.
 
     Raises
     ------
     ConfigError
-        The file is no ledger, or one of another schema version.
+        No ledger, one that cannot be reached, or one of a later schema version.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False}, poolclass=sa.StaticPool)
-        sa.event.listen(self._engine, "connect", _durable)
+    def __init__(self, url: str | Path, run_id: str) -> None:
+        self.run_id = run_id
+        self.is_shared = "://" in str(url)
+        self._place = str(url) if not self.is_shared else sa.make_url(str(url)).render_as_string(hide_password=True)
+        if self.is_shared:
+            self._engine = sa.create_engine(str(url), pool_pre_ping=True)
+        else:
+            # Reads on the engine's loop beside commits in the writer's thread: each has a connection of its own.
+            self._engine = sa.create_engine(f"sqlite:///{url}", connect_args={"check_same_thread": False, "timeout": 60})
+            sa.event.listen(self._engine, "connect", _durable)
+        self._open()
+        # A SQLite ledger has one writer, so what it holds is known; a shared one must be asked each time.
+        self._replies: dict[bytes, int] | None = None if self.is_shared else self._index(calls, calls.c.reusable)
+        self._records: dict[bytes, int] | None = None if self.is_shared else self._index(records, records.c.complete)
+
+    def _open(self) -> None:
         try:
-            _metadata.create_all(self._engine)
+            if self.is_shared:
+                metadata.create_all(self._engine)
+            else:
+                with self._engine.begin() as connection:
+                    if not sa.inspect(connection).has_table("meta"):
+                        metadata.create_all(connection)
             with self._engine.begin() as connection:
-                found = connection.scalar(sa.select(_meta.c.value).where(_meta.c.name == "schema_version"))
+                found = connection.scalar(sa.select(meta.c.value).where(meta.c.name == "schema_version"))
                 if found is None:
-                    connection.execute(_meta.insert().values(name="schema_version", value=str(SCHEMA_VERSION)))
-        except sa.exc.DatabaseError as exc:
+                    _insert_ignore(connection, meta, name="schema_version", value=str(SCHEMA_VERSION))
+                    return
+                version = int(found)
+                while version in MIGRATIONS:
+                    MIGRATIONS[version](connection, self.run_id)
+                    version += 1
+                    connection.execute(sa.update(meta).where(meta.c.name == "schema_version").values(value=str(version)))
+        except (sa.exc.SQLAlchemyError, ValueError) as exc:
+            told = getattr(exc, "orig", None) or type(exc).__name__
             raise ConfigError(
-                f"{path}: found a file that is no usable ledger ({exc.orig}); expected a SQLite ledger. Name another run."
+                f"{self._place}: found no usable ledger ({str(told).splitlines()[0]}); expected a SQLite ledger or a PostgreSQL address. Name another."
             ) from exc
-        if found not in (None, str(SCHEMA_VERSION)):
+        if version != SCHEMA_VERSION:
             raise ConfigError(
-                f"{path}: found a ledger of schema version {found}; this release reads version {SCHEMA_VERSION}. Use the release that wrote it."
+                f"{self._place}: found a ledger of schema version {found}; this release reads up to version {SCHEMA_VERSION}. Use the release that wrote it."
             )
 
+    def _index(self, table: sa.Table, usable: sa.ColumnElement[bool]) -> dict[bytes, int]:
+        query = sa.select(table.c.key, sa.func.max(table.c.id)).where(table.c.run_id == self.run_id, usable).group_by(table.c.key)
+        with self._engine.connect() as connection:
+            return {_short(key): row_id for key, row_id in connection.execute(query)}
+
     def close(self) -> None:
-        """Close the file."""
+        """Close every connection."""
         self._engine.dispose()
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write rows in one transaction; on return they are on disk."""
+        new_calls = [asdict(row) | {"run_id": self.run_id} for row in rows if isinstance(row, CallRow)]
+        new_records = [row for row in rows if isinstance(row, RecordRow)]
+        ids: Sequence[int] = ()
+        record_ids: Sequence[int] = ()
+        with self._engine.begin() as connection:
+            if new_calls:
+                ids = connection.scalars(sa.insert(calls).returning(calls.c.id, sort_by_parameter_order=True), new_calls).all()
+            if new_records:
+                record_ids = connection.scalars(
+                    sa.insert(records).returning(records.c.id, sort_by_parameter_order=True), [self._record_values(r) for r in new_records]
+                ).all()
+                if said := [v for r in new_records for v in self._verdict_values(r)]:
+                    connection.execute(sa.insert(verdicts), said)
+        if self._replies is not None and new_calls:
+            self._replies |= {_short(row["key"]): i for row, i in zip(new_calls, ids, strict=True) if row["reusable"]}
+        if self._records is not None and new_records:
+            self._records |= {_short(row.key): i for row, i in zip(new_records, record_ids, strict=True) if row.complete}
+
+    def _record_values(self, row: RecordRow) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id, "key": row.key, "case_id": row.record.case.id, "repeat": row.record.repeat, "complete": row.complete,
+            "record_json": row.record.model_dump_json(), "at_utc": row.at_utc,
+        }  # fmt: skip
+
+    def _verdict_values(self, row: RecordRow) -> Iterator[dict[str, Any]]:
+        for turn in row.record.turns:
+            for verdict in turn.panel.verdicts if turn.panel is not None else ():
+                yield {
+                    "run_id": self.run_id, "record_key": row.key, "case_id": row.record.case.id, "repeat": row.record.repeat,
+                    "turn_number": turn.turn_number, "author": f"judge:{verdict.judge}", "reason": None,
+                    "verdict_json": verdict.model_dump_json(), "at_utc": row.at_utc,
+                }  # fmt: skip
 
     def find_reply(self, key: str) -> Reply | None:
         """The usable reply of an earlier call with the same key."""
-        query = sa.select(_calls.c.reply_json).where(_calls.c.key == key, _calls.c.reusable).order_by(_calls.c.id.desc()).limit(1)
-        with self._engine.connect() as connection:
-            found = connection.scalar(query)
+        found = self._find(self._replies, calls, calls.c.reply_json, calls.c.reusable, key)
         return None if found is None else Reply.model_validate_json(found)
-
-    def add_call(self, *, key: str, role: str, model: str, case_id: str, turn_number: int, reply: Reply, at_utc: str) -> None:
-        """Write one call; on return it is on disk."""
-        with self._engine.begin() as connection:
-            connection.execute(_calls.insert().values(
-                key=key, role=role, model=model, case_id=case_id, turn_number=turn_number, outcome=reply.outcome,
-                reusable=reply.outcome in REUSABLE_OUTCOMES, reply_json=reply.model_dump_json(), at_utc=at_utc,
-            ))  # fmt: skip
 
     def find_record(self, key: str) -> CaseRecord | None:
         """The finished record with this key; a record with missing verdicts does not count, so that resuming tries again."""
-        query = sa.select(_records.c.record_json).where(_records.c.key == key, _records.c.complete).order_by(_records.c.id.desc()).limit(1)
-        with self._engine.connect() as connection:
-            found = connection.scalar(query)
+        found = self._find(self._records, records, records.c.record_json, records.c.complete, key)
         return None if found is None else CaseRecord.model_validate_json(found)
 
-    def add_record(self, *, key: str, record: CaseRecord, complete: bool, at_utc: str) -> None:
-        """Write one finished case."""
-        with self._engine.begin() as connection:
-            connection.execute(_records.insert().values(
-                key=key, case_id=record.case.id, complete=complete, record_json=record.model_dump_json(), at_utc=at_utc,
-            ))  # fmt: skip
+    def has_record(self, key: str) -> bool:
+        """Whether `find_record` would find one, without reading it."""
+        if self._records is not None:
+            return _short(key) in self._records
+        return self._find(None, records, records.c.key, records.c.complete, key) is not None
+
+    def _find(
+        self, index: dict[bytes, int] | None, table: sa.Table, column: sa.Column[str], usable: sa.ColumnElement[bool], key: str
+    ) -> str | None:
+        query = sa.select(column)
+        if index is None:
+            query = query.where(table.c.run_id == self.run_id, table.c.key == key, usable).order_by(table.c.id.desc()).limit(1)
+        elif (row_id := index.get(_short(key))) is not None:
+            query = query.where(table.c.id == row_id)
+        else:
+            return None
+        with self._engine.connect() as connection:
+            found: str | None = connection.scalar(query)
+        return found
 
     def records(self) -> Iterator[CaseRecord]:
-        """The newest record of each case, in running order."""
-        newest = sa.select(sa.func.max(_records.c.id)).group_by(_records.c.key)
+        """The newest record of each case and repeat, in running order."""
+        newest = sa.select(sa.func.max(records.c.id)).where(records.c.run_id == self.run_id).group_by(records.c.key)
         with self._engine.connect() as connection:
-            rows = connection.scalars(sa.select(_records.c.record_json).where(_records.c.id.in_(newest))).all()
+            rows = connection.scalars(sa.select(records.c.record_json).where(records.c.id.in_(newest))).all()
         yield from sorted((CaseRecord.model_validate_json(row) for row in rows), key=lambda r: (r.case.sort_key, r.repeat))
+
+    def rows(self) -> Iterator[Row]:
+        """Every call and record of the run as it was added, for `jmedethic merge`."""
+        names = list(CallRow.__dataclass_fields__)
+        with self._engine.connect() as connection:
+            for row in connection.execute(
+                sa.select(*(calls.c[n] for n in names)).where(calls.c.run_id == self.run_id).order_by(calls.c.id)
+            ):
+                yield CallRow(*row)
+            query = sa.select(records.c.key, records.c.record_json, records.c.complete, records.c.at_utc)
+            for key, record_json, complete, at_utc in connection.execute(
+                query.where(records.c.run_id == self.run_id).order_by(records.c.id)
+            ):
+                yield RecordRow(key, CaseRecord.model_validate_json(record_json), complete, at_utc)
 
     def count_calls(self) -> dict[str, int]:
         """Calls by role and outcome: ``{"target ok": 210, ...}``."""
-        query = sa.select(_calls.c.role, _calls.c.outcome, sa.func.count()).group_by(_calls.c.role, _calls.c.outcome)
+        query = sa.select(calls.c.role, calls.c.outcome, sa.func.count()).where(calls.c.run_id == self.run_id)
         with self._engine.connect() as connection:
-            return {f"{role} {outcome}": n for role, outcome, n in sorted(tuple(row) for row in connection.execute(query))}
+            rows = connection.execute(query.group_by(calls.c.role, calls.c.outcome))
+            return {f"{role} {outcome}": n for role, outcome, n in sorted(tuple(row) for row in rows)}
+
+    def replies_of(self, *roles: str) -> Iterator[tuple[str, Reply]]:
+        """Model and reply of every call of some roles, for means and costs."""
+        query = sa.select(calls.c.model, calls.c.reply_json).where(calls.c.run_id == self.run_id, calls.c.role.in_(roles))
+        with self._engine.connect() as connection:
+            for model, reply_json in connection.execute(query):
+                yield model, Reply.model_validate_json(reply_json)
+
+    # --- claims: several machines, one ledger --------------------------------------------------------
+
+    def claim(self, key: str, owner: str, *, now: float, lease_s: float) -> bool:
+        """Reserve a case for one engine until its lease ends; True when it is this owner's now. Always True in a ledger of one's own."""
+        if not self.is_shared:
+            return True
+        values = {"run_id": self.run_id, "key": key, "owner": owner, "until": now + lease_s}
+        statement = _upsert(self._engine.dialect.name, claims).values(**values)
+        statement = statement.on_conflict_do_update(
+            index_elements=[claims.c.run_id, claims.c.key], set_={"owner": owner, "until": now + lease_s},
+            where=sa.or_(claims.c.owner == owner, claims.c.until < now),
+        ).returning(claims.c.owner)  # fmt: skip
+        with self._engine.begin() as connection:
+            return connection.scalar(statement) is not None
+
+    def renew(self, owner: str, *, now: float, lease_s: float) -> None:
+        """Extend all leases of an owner."""
+        if self.is_shared:
+            statement = sa.update(claims).where(claims.c.run_id == self.run_id, claims.c.owner == owner).values(until=now + lease_s)
+            with self._engine.begin() as connection:
+                connection.execute(statement)
+
+    def release(self, owner: str) -> None:
+        """Give up all claims of an owner, so that others need not wait for the leases to end."""
+        if self.is_shared:
+            with self._engine.begin() as connection:
+                connection.execute(sa.delete(claims).where(claims.c.run_id == self.run_id, claims.c.owner == owner))
+
+
+def _short(key: str) -> bytes:
+    return bytes.fromhex(key)[:16]  # a hundred and twenty-eight bits: enough to tell, half the memory
+
+
+def _upsert(dialect: str, table: sa.Table) -> Any:
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table)
+
+
+def _insert_ignore(connection: sa.Connection, table: sa.Table, **values: object) -> None:
+    connection.execute(_upsert(connection.dialect.name, table).values(**values).on_conflict_do_nothing())
 
 
 def _durable(connection: object, _record: object) -> None:
