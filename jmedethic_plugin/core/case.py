@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
@@ -133,7 +134,8 @@ class Case(Value):
     emergency: bool
     critical: bool
     """Adversarial case of a critical guideline."""
-    factors: Factors
+    factors: Factors | None
+    """None where a generated or external set does not record them."""
     request: Text
     violating: Text
     acceptable: Text
@@ -174,7 +176,7 @@ class Case(Value):
         return (
             self.language != "ja",
             self.guideline_id,
-            _GROUP_ORDER.index(self.group),
+            group_order(self.group),
             int(self.id.rsplit("-", 1)[1]),
         )
 
@@ -184,7 +186,17 @@ class Case(Value):
     __str__ = __repr__
 
 
-_GROUP_ORDER = (*STRATEGY_IDS, *(f"benign_{level}" for level in TWIN_LEVELS))
+_GROUP_ORDER = {group: n for n, group in enumerate((*STRATEGY_IDS, *(f"benign_{level}" for level in TWIN_LEVELS)))}
+
+
+def is_group(name: str) -> bool:
+    """Whether a name is a strategy or ``benign_<level>``."""
+    return name in _GROUP_ORDER
+
+
+def group_order(group: str) -> int:
+    """Where cases of a strategy or twin level stand: strategies first, as in the paper's table."""
+    return _GROUP_ORDER[group]
 
 
 def case_id(language: Language, guideline_id: str, entry_id: str) -> str:
@@ -192,6 +204,17 @@ def case_id(language: Language, guideline_id: str, entry_id: str) -> str:
     return f"{language}-{guideline_id}-{entry_id}"
 
 
+def item_id(case: str, repeat: int) -> str:
+    """What is played and reported as one: a case, and which repeat of it from the second on (``...-1-r2``)."""
+    return case if repeat == 1 else f"{case}-r{repeat}"
+
+
+def split_item_id(item: str) -> tuple[str, int]:
+    """Case id and repeat of an item."""
+    head, _, last = item.rpartition("-")
+    return (head, int(last[1:])) if re.fullmatch(r"r[0-9]+", last) else (item, 1)
+
+
 def kind_of(case: str) -> Kind:
-    """Kind of a case, read from its id."""
+    """Kind of a case or item, read from its id."""
     return "benign" if case.split("-")[2].startswith("benign_") else "adversarial"

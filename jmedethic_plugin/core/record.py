@@ -71,6 +71,19 @@ class CaseRecord(Value):
     __str__ = __repr__
 
 
+class Sitting(Value):
+    """What one sitting of a run spent; a resumed run has several."""
+
+    calls: int
+    """Tries included."""
+    tokens: int
+    usd: float
+    n_unpriced: int
+    """Calls that cost something nobody knows."""
+    stopped_by: str | None
+    """The limit that ended it: ``5 USD``."""
+
+
 class Manifest(Value):
     """``run.json``: everything that tells what was measured with what."""
 
@@ -84,6 +97,11 @@ class Manifest(Value):
     threshold: Threshold
     """What the reports hold the points against; the records themselves do not depend on it."""
     selection: dict[str, Any]
+    shard: tuple[int, int] | None = None
+    """Part and number of parts, where the run is one of several."""
+    missing_shards: tuple[int, ...] = ()
+    """Parts that were not there when a run was joined from its parts."""
+    repeats: int = 1
     corpus_hash: str
     versions: dict[str, str]
     started_at: str
@@ -94,3 +112,4 @@ class Manifest(Value):
     n_recorded: int | None = None
     calls: dict[str, int] | None = None
     """Calls in the ledger by role and outcome, over all sittings of this run."""
+    sittings: tuple[Sitting, ...] = ()

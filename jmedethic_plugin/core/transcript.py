@@ -11,13 +11,16 @@ from jmedethic_plugin.core.verdict import PanelVerdict
 
 Outcome = Literal[
     "ok", "blocked_input", "blocked_output", "truncated", "empty", "reasoning_only", "unexpected_tool_call", "transport_error",
-    "timeout", "auth_error", "rejected", "served_model_mismatch", "not_reached",
+    "timeout", "rate_limited", "overloaded", "auth_error", "rejected", "served_model_mismatch", "provider_down", "budget_stop", "not_reached",
 ]  # fmt: skip
 """Closed list of what can come back for a turn (method.md D.1). A refusal in words is ``ok``: judges classify it."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 JUDGED_OUTCOMES: frozenset[Outcome] = frozenset({"ok", "truncated"})
 """Only these hold text that a user would see, so only these are judged."""
+
+BLOCKED_OUTCOMES: frozenset[Outcome] = frozenset({"blocked_input", "blocked_output"})
+"""A filter of the provider answered, not the model."""
 
 REUSABLE_OUTCOMES: frozenset[Outcome] = frozenset({"ok", "truncated"})
 """Only these answer a later call with the same key; blocked and failed replies are recorded and asked again."""
@@ -44,6 +47,9 @@ class Reply(Value):
     completion_tokens: Annotated[int, Field(ge=0)] | None = None
     cost_usd: Annotated[float, Field(ge=0)] | None = None
     latency_s: Annotated[float, Field(ge=0)] = 0.0
+    """Of the last try."""
+    retry_after_s: Annotated[float, Field(ge=0)] | None = None
+    """How long the provider asked to be left alone."""
     attempts: Annotated[int, Field(ge=0)] = 1
     error: str | None = None
     """Why there is no usable text; never holds a key."""

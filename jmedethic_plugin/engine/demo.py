@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from jmedethic_plugin.core.base import Language
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.core.verdict import ResponseClass
-from jmedethic_plugin.engine.ports import ChatModel, Sampling
+from jmedethic_plugin.engine.ports import ChatModel, Price, Sampling
 from jmedethic_plugin.errors import ConfigError
 
 Act = Literal["help", "hesitate", "comply", "refuse"]
@@ -65,20 +65,25 @@ class DemoTarget:
 
     is_demo = True
 
-    def __init__(self, part: str, cases: Iterable[Case]) -> None:
+    def __init__(self, part: str, cases: Mapping[str, Case]) -> None:
         self.model_id = f"{DEMO_PREFIX}{part}"
         self._part = part
-        self._by_first_turn = {case.user_turns[0]: case for case in cases}
+        self._cases = cases
+        self._by_first_turn = {hash(case.user_turns[0]): id for id, case in cases.items()}
 
     def identity(self) -> dict[str, Any]:
         """Id alone: there is no address."""
         return {"model": self.model_id}
 
+    def price(self) -> Price:
+        """Nothing."""
+        return Price(0.0, 0.0)
+
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
         """Play the part for the turn the conversation has reached."""
         users = [m.content for m in messages if m.role == "user"]
-        case = self._by_first_turn.get(users[0])
-        if case is None:
+        known = self._by_first_turn.get(hash(users[0]))
+        if known is None:
             language: Language = "ja" if re.search(r"[ぁ-んァ-ヶ]", users[0]) else "en"
             return Reply(
                 outcome="ok",
@@ -86,6 +91,7 @@ class DemoTarget:
                 finish_reason="stop",
                 served_model=self.model_id,
             )
+        case = self._cases[known]
         act = _ACTS[self._part][len(users) - 1]
         if case.kind == "benign" and self._part != "overcautious":
             act = "help"
@@ -130,6 +136,10 @@ class DemoJudge:
     def identity(self) -> dict[str, Any]:
         """Id alone: there is no address."""
         return {"model": self.model_id}
+
+    def price(self) -> Price:
+        """Nothing."""
+        return Price(0.0, 0.0)
 
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
         """Read the JSON material of the judge prompt and return a verdict as JSON."""
@@ -176,7 +186,7 @@ def is_demo_id(model_id: str) -> bool:
     return model_id.startswith(DEMO_PREFIX)
 
 
-def demo_model(model_id: str, cases: Iterable[Case]) -> ChatModel:
+def demo_model(model_id: str, cases: Mapping[str, Case]) -> ChatModel:
     """The scripted model of an id such as ``demo/eroding`` or ``demo/judge-a``."""
     name = model_id.removeprefix(DEMO_PREFIX)
     if name in DEMO_TARGETS:

@@ -1,16 +1,18 @@
-"""The only importer of litellm: one call to a provider, its outcome, and the only retries in the package."""
+"""The only importer of litellm: one try of one call to a provider, and its outcome."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
-from jmedethic_plugin.engine.ports import ModelRole, Sampling
+from jmedethic_plugin.engine.ports import ModelRole, Price, Sampling
 from jmedethic_plugin.errors import ModelError
 
 # Before the import: no price table over the network, no stray .env file.
@@ -28,11 +30,31 @@ litellm.telemetry = False
 BAD_RELEASES = {"1.82.7", "1.82.8"}
 """Releases of 24 March 2026 that carried a credential stealer."""
 
-MAX_TRIES = 6
-MAX_WAIT_S = 60.0
-_RETRIED_STATUS = {408, 409, 429, 500, 502, 503, 504, 529}
-# A provider that only ever says "no room" is a fault of configuration; an address on the own machine needs no key.
+_TRANSIENT_STATUS = {408, 409, 500, 502, 504}
+_OVERLOADED_STATUS = {503, 529}
+# An address on the own machine needs no key.
 _PLACEHOLDER_KEY = "not-needed"
+
+
+_INLINE: ContextVar[bool] = ContextVar("inline", default=False)
+
+
+class _Executor(ThreadPoolExecutor):
+    """The loop's thread pool, but for work that only prepares a call.
+
+    LiteLLM prepares each asynchronous call in the loop's default executor. Two hand-overs between threads that hold the same interpreter lock
+    cost more than the work itself, so on the one route that is known to do nothing blocking there it is done at once.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if not _INLINE.get():
+            return super().submit(fn, *args, **kwargs)
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as exc:  # as a thread would hand it over
+            done.set_exception(exc)
+        return done
 
 
 class LiteLlmModel:
@@ -53,16 +75,34 @@ class LiteLlmModel:
     is_demo = False
 
     def __init__(
-        self, model_id: str, *, role: ModelRole, api_base: str | None, timeout_s: float, served_as: str | None = None,
-        rng: random.Random | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model_id: str,
+        *,
+        role: ModelRole,
+        api_base: str | None,
+        timeout_s: float,
+        served_as: str | None = None,
+        price: Price | None = None,
+    ) -> None:
         self.model_id = model_id
         self._role = role
         self._api_base = api_base
         self._timeout_s = timeout_s
         self._served_as = served_as
-        self._rng = rng or random.Random()
+        self._price = price
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._api_key = self._check()
+        self._route = model_id
+        provider, _, name = model_id.partition("/")
+        if provider == "openai" and api_base is not None:
+            # The same OpenAI protocol without the openai SDK in between: two thirds of the CPU time (benchmarks/README.md).
+            self._route = f"hosted_vllm/{name}"
+            self._api_key = self._api_key or os.environ.get("OPENAI_API_KEY")
+            # LiteLLM prices each reply and searches its table by pattern for a name it does not know. The numbers are not used.
+            free = dict.fromkeys(("input_cost_per_token", "output_cost_per_token"), 1e-12)
+            free |= dict.fromkeys(("cache_creation_input_token_cost", "cache_read_input_token_cost"), 0.0)
+            litellm.register_model({self._route: {"litellm_provider": "hosted_vllm", "mode": "chat", **free}})
+        self._is_light = self._route != model_id
 
     def _check(self) -> str | None:
         from importlib.metadata import version
@@ -92,32 +132,37 @@ class LiteLlmModel:
         """Id and address; no key."""
         return {"model": self.model_id, "api_base": _without_credentials(self._api_base)}
 
+    def price(self) -> Price | None:
+        """The given price, else the one in LiteLLM's own table for the provider's own address."""
+        if self._price is not None or self._api_base is not None:
+            return self._price
+        return known_price(self.model_id)
+
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
-        """Call until there is an answer, a refusal by the provider, or no tries left."""
-        waited = 0.0
-        for attempt in range(1, MAX_TRIES + 1):
-            started = time.monotonic()
-            try:
-                response = await asyncio.wait_for(litellm.acompletion(**self._request(messages, sampling)), self._timeout_s + 5)
-            except asyncio.CancelledError:
-                raise
-            except Exception as exc:  # every provider error becomes an outcome; nothing measured may be lost to an unknown class
-                reply, retry = _from_error(exc, attempt=attempt, latency_s=time.monotonic() - started)
-                if not retry or attempt == MAX_TRIES:
-                    return reply
-                wait = self._wait_s(exc, attempt)
-                if waited + wait > 5 * MAX_WAIT_S:
-                    return reply
-                waited += wait
-                await asyncio.sleep(wait)
-            else:
-                return self._from_response(response, attempt=attempt, latency_s=time.monotonic() - started)
-        raise AssertionError("unreachable")
+        """One try: an answer, a refusal by the provider, or a failure with its kind."""
+        started = time.monotonic()
+        self._use_executor()
+        try:
+            response = await asyncio.wait_for(litellm.acompletion(**self._request(messages, sampling)), self._timeout_s + 5)
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # every provider error becomes an outcome; nothing measured may be lost to an unknown class
+            return _from_error(exc, latency_s=time.monotonic() - started)
+        return self._from_response(response, latency_s=time.monotonic() - started)
+
+    def _use_executor(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            if not isinstance(getattr(loop, "_default_executor", None), _Executor):
+                loop.set_default_executor(_Executor(thread_name_prefix="jmedethic-call"))
+        # Each call runs in a task of its own, whose context nobody else sees.
+        _INLINE.set(self._is_light)
 
     def _request(self, messages: tuple[Message, ...], sampling: Sampling) -> dict[str, Any]:
         request: dict[str, Any] = {
-            "model": self.model_id, "messages": [m.model_dump() for m in messages], "timeout": self._timeout_s,
-            "num_retries": 0, "max_retries": 0,  # retries have one owner: this class
+            "model": self._route, "messages": [m.model_dump() for m in messages], "timeout": self._timeout_s,
+            "num_retries": 0, "max_retries": 0,  # retries have one owner: the engine
         }  # fmt: skip
         optional = {
             "temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
@@ -126,19 +171,10 @@ class LiteLlmModel:
         return request | {name: value for name, value in optional.items() if value is not None}
 
     def _takes_json(self) -> bool:
-        params = litellm.get_supported_openai_params(self.model_id)
+        params = litellm.get_supported_openai_params(self._route)
         return "response_format" in (params or [])
 
-    def _wait_s(self, exc: Exception, attempt: int) -> float:
-        headers = getattr(exc, "litellm_response_headers", None) or getattr(getattr(exc, "response", None), "headers", None) or {}
-        try:
-            asked = float(headers["retry-after"])
-        except (KeyError, TypeError, ValueError):
-            asked = None
-        jitter = self._rng.uniform(0, min(MAX_WAIT_S, 0.5 * 2**attempt))
-        return jitter if asked is None else min(MAX_WAIT_S, max(0.0, asked)) + 0.1 * jitter
-
-    def _from_response(self, response: Any, *, attempt: int, latency_s: float) -> Reply:
+    def _from_response(self, response: Any, *, latency_s: float) -> Reply:
         choices = getattr(response, "choices", None) or []
         message = choices[0].message if choices else None
         text = _printable(getattr(message, "content", None) or "")
@@ -150,19 +186,36 @@ class LiteLlmModel:
         error = None if choices else "the provider returned no choices"
         if served and not self._is_asked(served):
             outcome, error = "served_model_mismatch", f"asked for {self._served_as or self.model_id}, served {served}"
-        hidden = response._hidden_params if hasattr(response, "_hidden_params") else {}
-        cost: Any = hidden.get("response_cost") if isinstance(hidden, dict) else None
         return Reply(
             outcome=outcome, text=text, finish_reason=finish, served_model=served, reasoning=_printable(reasoning) if reasoning else None,
             prompt_tokens=getattr(usage, "prompt_tokens", None), completion_tokens=getattr(usage, "completion_tokens", None),
-            cost_usd=float(cost) if isinstance(cost, (int, float)) else None, latency_s=latency_s, attempts=attempt, error=error,
+            cost_usd=self._cost(response, usage), latency_s=latency_s, error=error,
         )  # fmt: skip
+
+    def _cost(self, response: Any, usage: Any) -> float | None:
+        if self._price is not None:
+            return self._price.of(getattr(usage, "prompt_tokens", None) or 0, getattr(usage, "completion_tokens", None) or 0)
+        if self._api_base is not None:
+            return None  # LiteLLM would quote the price of whatever model has the same name
+        cost = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
+        return float(cost) if isinstance(cost, (int, float)) else None
 
     def _is_asked(self, served: str) -> bool:
         asked = (self._served_as or self.model_id).rsplit("/", 1)[-1].lower()
         name = served.rsplit("/", 1)[-1].lower()
         # Providers answer an undated name with the dated one and the other way round.
         return name.startswith(asked) or asked.startswith(name)
+
+
+def known_price(model_id: str) -> Price | None:
+    """The price in LiteLLM's table, as it was when that release was made."""
+    try:
+        info = litellm.get_model_info(model_id)
+    except Exception:  # litellm raises a bare Exception for a model it does not know
+        return None
+    prompt, completion = info.get("input_cost_per_token"), info.get("output_cost_per_token")
+    # A missing entry comes back as zero; no hosted model is free.
+    return Price(prompt * 1e6, completion * 1e6) if prompt and completion else None
 
 
 def _outcome(text: str, finish: str | None, *, reasoning: bool, tool_calls: bool) -> Outcome:
@@ -175,24 +228,36 @@ def _outcome(text: str, finish: str | None, *, reasoning: bool, tool_calls: bool
     return "ok"
 
 
-def _from_error(exc: Exception, *, attempt: int, latency_s: float) -> tuple[Reply, bool]:
+def _from_error(exc: Exception, *, latency_s: float) -> Reply:
     status = getattr(exc, "status_code", None)
     outcome: Outcome
     if isinstance(exc, provider_errors.ContentPolicyViolationError):
-        outcome, retry = "blocked_input", False
+        outcome = "blocked_input"
     elif isinstance(exc, (provider_errors.Timeout, TimeoutError)):
-        outcome, retry = "timeout", True
-    elif isinstance(exc, (provider_errors.AuthenticationError, provider_errors.PermissionDeniedError)) or status in (401, 403):
-        outcome, retry = "auth_error", False
+        outcome = "timeout"
+    elif isinstance(exc, (provider_errors.AuthenticationError, provider_errors.PermissionDeniedError)) or status in (401, 402, 403):
+        outcome = "auth_error"
+    elif status == 429:
+        outcome = "auth_error" if "insufficient_quota" in str(exc) else "rate_limited"  # an empty account is no rush of calls
+    elif status in _OVERLOADED_STATUS:
+        outcome = "overloaded"
     elif status == 400 and _names_a_filter(str(exc)):
-        outcome, retry = "blocked_input", False
-    elif isinstance(status, int) and 400 <= status < 500 and status not in _RETRIED_STATUS:
-        outcome, retry = "rejected", False
+        outcome = "blocked_input"
+    elif isinstance(status, int) and 400 <= status < 500 and status not in _TRANSIENT_STATUS:
+        outcome = "rejected"
     else:
-        outcome, retry = "transport_error", True
+        outcome = "transport_error"
     # Provider texts may echo the request; the class and status are enough to act on and can hold no key.
     detail = type(exc).__name__ + (f" (HTTP {status})" if isinstance(status, int) else "")
-    return Reply(outcome=outcome, error=detail, latency_s=latency_s, attempts=attempt), retry
+    return Reply(outcome=outcome, error=detail, latency_s=latency_s, retry_after_s=_retry_after_s(exc))
+
+
+def _retry_after_s(exc: Exception) -> float | None:
+    headers = getattr(exc, "litellm_response_headers", None) or getattr(getattr(exc, "response", None), "headers", None) or {}
+    try:
+        return max(0.0, float(headers["retry-after"]))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _names_a_filter(text: str) -> bool:

@@ -24,14 +24,33 @@ class Sampling:
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, "json_object": self.json_object}
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars for a million tokens."""
+
+    prompt: float
+    completion: float
+
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """What so many tokens cost, in US dollars."""
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1_000_000
+
+
 class ChatModel(Protocol):
-    """One model behind one address. A failed call is a `Reply` with its outcome, not an exception."""
+    """One model behind one address.
+
+    A failed call is a `Reply` with its outcome, not an exception. One call is one try: the engine alone tries again.
+    """
 
     model_id: str
     is_demo: bool
 
     def identity(self) -> dict[str, Any]:
         """What distinguishes this model's answers from another's: id and address, no key."""
+        ...
+
+    def price(self) -> Price | None:
+        """What the provider asks, None when that is not known."""
         ...
 
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:

@@ -4,56 +4,86 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import threading
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import content_hash
-from jmedethic_plugin.core.case import Case
-from jmedethic_plugin.core.guideline import Guideline
+from jmedethic_plugin.core.case import Case, split_item_id
+from jmedethic_plugin.core.guideline import Guideline, text_digest
 from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.core.verdict import Unscored
+from jmedethic_plugin.engine.budget import Budget, Caps
+from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, now_utc
 from jmedethic_plugin.engine.conversation import run_conversation
-from jmedethic_plugin.engine.limits import PrioritySlots
+from jmedethic_plugin.engine.journal import Journal
+from jmedethic_plugin.engine.limits import Dispatcher, RateCap
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Sampling
-from jmedethic_plugin.errors import EngineError
-from jmedethic_plugin.ledger.store import Ledger
+from jmedethic_plugin.errors import ConfigError, EngineError
+from jmedethic_plugin.ledger.store import Ledger, RecordRow
 from jmedethic_plugin.prompts.judge import rubric_hash
 
 _T = TypeVar("_T")
 
 WINDOW_PER_SLOT = 1.5
 """Conversations started but not yet asked for, per slot: enough to keep the slots busy, few enough that ``-x`` stops early."""
+LEASE_S = 120.0
+"""How long a machine may be silent before another takes over its cases in a shared ledger."""
+_POLL_S = 2.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the engine may do at once and altogether."""
+
+    max_in_flight: int = 32
+    caps: Caps = field(default_factory=Caps)
+    rates: Mapping[str, RateCap] = field(default_factory=dict)
+    """Model id -> cap a minute."""
+    conversation_s: float = 1800.0
+    """How long one conversation may keep its calls busy."""
+
+
+@dataclass
+class Progress:
+    """Where the run stands."""
+
+    n_planned: int = 0
+    n_done: int = 0
+    n_unsafe: int = 0
+    n_not_measured: int = 0
+    started_at: float = field(default_factory=time.monotonic)
 
 
 class Engine:
-    """Plays cases and keeps every call in the ledger.
-
-    Parameters
-    ----------
-    n_slots
-        Calls open at once, over all workers.
-    """
+    """Plays cases and keeps every call in the ledger. A case and repeat together are an *item* (`core.case.item_id`)."""
 
     def __init__(
-        self, *, cases: dict[str, Case], guidelines: dict[str, Guideline], ledger: Ledger, system_prompt: str | None, target_sampling: Sampling, judge_sampling: Sampling, n_slots: int, eager: bool = True,
+        self, *, cases: Mapping[str, Case], guidelines: Mapping[str, Guideline], ledger: Ledger, system_prompt: str | None,
+        target_sampling: Sampling, judge_sampling: Sampling, limits: Limits, threshold: Threshold, eager: bool = True,
     ) -> None:  # fmt: skip
         self._cases = cases
         self._guidelines = guidelines
         self._ledger = ledger
         self._system_prompt = system_prompt
         self._sampling: dict[ModelRole, Sampling] = {"target": target_sampling, "judge": judge_sampling}
-        self._n_slots = n_slots
-        self._window = max(1, int(n_slots * WINDOW_PER_SLOT)) if eager else n_slots
+        self._limits = limits
+        self._threshold = threshold
+        self._window = max(1, int(limits.max_in_flight * WINDOW_PER_SLOT)) if eager else limits.max_in_flight
+        self._owner = secrets.token_hex(8)
+        self.budget = Budget(limits.caps)
+        self.progress = Progress()
         self._order: dict[str, int] = {}
         self._pending: list[str] = []
         self._tasks: dict[str, asyncio.Task[CaseRecord]] = {}
         self._unconsumed: set[str] = set()
-        self._paying: dict[str, asyncio.Future[Reply]] = {}
         self._ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
         self._closing = False
@@ -64,15 +94,38 @@ class Engine:
         self._thread.start()
 
     def use_models(self, target: ChatModel, judges: tuple[ChatModel, ...]) -> None:
-        """Name the models and begin; until then nothing is called. A second call does nothing."""
-        if not self._ready.done():
-            self._target, self._judges = target, judges
-            self._ready.set_result(None)
-            self._loop.call_soon_threadsafe(self._advance)
+        """Name the models and begin; until then nothing is called. A second call does nothing.
 
-    def plan(self, case_ids: Sequence[str]) -> None:
-        """Say which cases will be asked for, in which order; the engine starts running ahead."""
-        self.submit(self._plan(list(case_ids))).result()
+        Raises
+        ------
+        ConfigError
+            Money is capped and a model has no known price.
+        """
+        if self._ready.done():
+            return
+        self._target = Endpoint(target, "target")
+        self._judges = {judge.model_id: Endpoint(judge, "judge") for judge in judges}
+        if self._limits.caps.usd is not None:
+            for endpoint in (self._target, *self._judges.values()):
+                if endpoint.price is None:
+                    name = endpoint.model.model_id
+                    raise ConfigError(
+                        f"--budget-usd: the price of {name!r} is not known. Write --price {name}=IN,OUT (US dollars for a million prompt and completion tokens)."
+                    )
+        self._key_head = {
+            "suite": SUITE_VERSION, "system_prompt": self._system_prompt, "target": self._target.identity,
+            "judges": [j.identity for j in self._judges.values()], "sampling": [s.to_dict() for s in self._sampling.values()],
+        }  # fmt: skip
+        self._ready.set_result(None)
+        self._loop.call_soon_threadsafe(self._begin_work)
+
+    def target_model(self) -> ChatModel | None:
+        """The target, once the models are named."""
+        return self._target.model if self._ready.done() else None
+
+    def plan(self, item_ids: Sequence[str]) -> None:
+        """Say which items will be asked for, in which order; the engine starts running ahead."""
+        self.submit(self._plan(list(item_ids))).result()
 
     def submit(self, coroutine: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Run a coroutine on the engine's loop."""
@@ -81,23 +134,34 @@ class Engine:
             raise EngineError("the engine has stopped; resume the run to go on")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def result(self, case_id: str) -> CaseRecord:
-        """The finished case; waits for it."""
-        return self.submit(self.finished(case_id)).result()
+    def result(self, item_id: str) -> CaseRecord:
+        """The finished item; waits for it."""
+        return self.submit(self._handed_out(item_id)).result()
 
-    async def finished(self, case_id: str) -> CaseRecord:
-        """The finished case, started now if it was not planned. To be awaited on the engine's loop."""
-        if case_id not in self._cases:
-            raise EngineError(f"{case_id!r} is no case of this run")
+    async def _handed_out(self, item_id: str) -> CaseRecord:
+        record = await self.finished(item_id)
+        self.forget(item_id)
+        return record
+
+    async def finished(self, item_id: str) -> CaseRecord:
+        """The finished item, started now if it was not planned. To be awaited on the engine's loop."""
+        if split_item_id(item_id)[0] not in self._cases:
+            raise EngineError(f"{item_id!r} is no case of this run")
         await asyncio.wrap_future(self._ready)
-        task = self._tasks.get(case_id) or self._begin(case_id)
+        task = self._tasks.get(item_id) or self._begin(item_id)
         # From here on somebody waits for it: it no longer counts as run ahead.
-        self._unconsumed.discard(case_id)
+        self._unconsumed.discard(item_id)
         self._advance()
         return await asyncio.shield(task)
 
+    def forget(self, item_id: str) -> None:
+        """Drop a result that was handed out; asked for again, it comes from the ledger. On the engine's loop."""
+        task = self._tasks.get(item_id)
+        if task is not None and task.done():
+            del self._tasks[item_id]
+
     def stop(self) -> None:
-        """Cancel what is open and end the thread. Everything answered is in the ledger already."""
+        """Cancel what is open and end the thread. Everything answered is in the ledger when this returns."""
         if self._closing:
             return
         self._closing = True
@@ -107,7 +171,9 @@ class Engine:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._slots = PrioritySlots(self._n_slots)
+        self._dispatcher = Dispatcher(self._limits.max_in_flight)
+        self._journal = Journal(self._ledger)
+        self._caller = Caller(ledger=self._ledger, journal=self._journal, dispatcher=self._dispatcher, budget=self.budget)
         try:
             self._loop.run_forever()
         finally:
@@ -116,86 +182,94 @@ class Engine:
                 task.cancel()
             with contextlib.suppress(Exception):
                 self._loop.run_until_complete(asyncio.wait_for(asyncio.gather(*open_tasks, return_exceptions=True), 10))
+            with contextlib.suppress(Exception):
+                self._loop.run_until_complete(self._journal.close())
+            with contextlib.suppress(Exception):
+                self._ledger.release(self._owner)
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
-    async def _plan(self, case_ids: list[str]) -> None:
-        for case_id in case_ids:
-            if case_id in self._cases and case_id not in self._order:
-                self._order[case_id] = len(self._order)
-                self._pending.append(case_id)
+    def _begin_work(self) -> None:
+        for endpoint in (self._target, *self._judges.values()):
+            if (cap := self._limits.rates.get(endpoint.model.model_id)) is not None:
+                self._dispatcher.cap(endpoint.lane, cap)
+        if self._ledger.is_shared:
+            self._renewing = self._loop.create_task(self._renew())
+        self._advance()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            await asyncio.to_thread(self._ledger.renew, self._owner, now=time.time(), lease_s=LEASE_S)
+
+    async def _plan(self, item_ids: list[str]) -> None:
+        for item in item_ids:
+            if split_item_id(item)[0] in self._cases and item not in self._order:
+                self._order[item] = len(self._order)
+                self._pending.append(item)
+        self.progress.n_planned = len(self._order)
         self._pending.reverse()  # popped from the end
         self._advance()
 
     def _advance(self) -> None:
         while self._ready.done() and self._pending and len(self._unconsumed) < self._window:
-            case_id = self._pending.pop()
-            if case_id not in self._tasks:
-                self._begin(case_id)
-                self._unconsumed.add(case_id)
+            item = self._pending.pop()
+            if item not in self._tasks:
+                self._begin(item)
+                self._unconsumed.add(item)
 
-    def _begin(self, case_id: str) -> asyncio.Task[CaseRecord]:
-        priority = self._order.setdefault(case_id, len(self._order))
-        task = self._loop.create_task(self._play(self._cases[case_id], priority))
-        self._tasks[case_id] = task
+    def _begin(self, item: str) -> asyncio.Task[CaseRecord]:
+        priority = self._order.setdefault(item, len(self._order))
+        case_id, repeat = split_item_id(item)
+        task = self._loop.create_task(self._play(self._cases[case_id], repeat, priority))
+        self._tasks[item] = task
         task.add_done_callback(lambda t: t.cancelled() or t.exception())  # a failed run-ahead that nobody asks for is no warning
         return task
 
-    async def _play(self, case: Case, priority: int) -> CaseRecord:
-        key = content_hash({
-            "suite": SUITE_VERSION, "system_prompt": self._system_prompt, "case": case.digest, "guideline": self._guidelines[case.guideline_id].model_dump(mode="json"),
-            "target": self._target.identity(), "judges": [j.identity() for j in self._judges], "rubric": rubric_hash(case.language),
-            "sampling": [s.to_dict() for s in self._sampling.values()],
+    async def _play(self, case: Case, repeat: int, priority: int) -> CaseRecord:
+        guideline = self._guidelines[case.guideline_id]
+        key = content_hash(self._key_head | {
+            "case": case.digest, "guideline": text_digest(guideline), "rubric": rubric_hash(case.language), "repeat": repeat,
         })  # fmt: skip
-        if (known := self._ledger.find_record(key)) is not None:
-            return known
+        record = await self._known_or_claimed(key)
+        if record is None:
+            patience = Patience(self._limits.conversation_s)
 
-        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int) -> Reply:
-            return await self._call(model, messages, case=case, turn_number=turn_number, priority=priority)
+            async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
+                endpoint = self._target if model is self._target.model else self._judges[model.model_id]
+                place = Place(case.id, repeat, turn_number, priority)
+                return await self._caller.call(endpoint, messages, sampling or self._sampling[endpoint.role], place, patience)
 
-        record = await run_conversation(
-            case,
-            self._guidelines[case.guideline_id],
-            target=self._target,
-            judges=self._judges,
-            system_prompt=self._system_prompt,
-            call=call,
-        )
-        self._ledger.add_record(key=key, record=record, complete=_is_complete(record), at_utc=_now())
+            record = await run_conversation(
+                case,
+                guideline,
+                target=self._target.model,
+                judges=tuple(e.model for e in self._judges.values()),
+                system_prompt=self._system_prompt,
+                call=call,
+                repeat=repeat,
+                target_sampling=self._sampling["target"],
+            )
+            await self._journal.write(RecordRow(key, record, _is_complete(record), now_utc()))
+        self._count(record)
         return record
 
-    async def _call(self, model: ChatModel, messages: tuple[Message, ...], *, case: Case, turn_number: int, priority: int) -> Reply:
-        role: ModelRole = "target" if model is self._target else "judge"
-        key = content_hash({
-            "suite": SUITE_VERSION, "role": role, "model": model.identity(), "sampling": self._sampling[role].to_dict(),
-            "messages": [m.model_dump() for m in messages],
-        })  # fmt: skip
-        if (paying := self._paying.get(key)) is not None:
-            return await asyncio.shield(paying)
-        if (known := self._ledger.find_reply(key)) is not None:
-            return known
-        # Two cases may send the same text at the same time; the second waits for the first one's reply.
-        future = self._paying[key] = self._loop.create_future()
-        try:
-            async with self._slots.slot(priority):
-                reply = await model.complete(messages, self._sampling[role])
-            self._ledger.add_call(
-                key=key,
-                role=role,
-                model=model.model_id,
-                case_id=case.id,
-                turn_number=turn_number,
-                reply=reply,
-                at_utc=_now(),
-            )
-            future.set_result(reply)
-        except BaseException as exc:
-            future.set_exception(exc if isinstance(exc, Exception) else EngineError("stopped"))
-            future.exception()  # read once, so that nobody waiting is no warning
-            raise
-        finally:
-            del self._paying[key]
-        return reply
+    async def _known_or_claimed(self, key: str) -> CaseRecord | None:
+        """The record, or None when it is this engine's to make; waits while another machine holds it."""
+        while True:
+            if (known := self._ledger.find_record(key)) is not None:
+                return known
+            if not self._ledger.is_shared:
+                return None
+            if self._ledger.claim(key, self._owner, now=time.time(), lease_s=LEASE_S):
+                return self._ledger.find_record(key)  # it may have been finished between the look and the claim
+            await asyncio.sleep(_POLL_S)
+
+    def _count(self, record: CaseRecord) -> None:
+        result = record.assess(self._threshold)
+        self.progress.n_done += 1
+        self.progress.n_unsafe += result.finding == "violation"
+        self.progress.n_not_measured += result.status == "not_measured"
 
 
 def _is_complete(record: CaseRecord) -> bool:
@@ -203,7 +277,3 @@ def _is_complete(record: CaseRecord) -> bool:
         turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok"
         for turn in record.turns
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -7,7 +7,7 @@ import pytest
 
 from jmedethic_plugin.core.transcript import Reply
 from jmedethic_plugin.engine.conversation import run_conversation, target_messages
-from jmedethic_plugin.engine.limits import PrioritySlots
+from jmedethic_plugin.engine.ports import Sampling
 
 
 class Model:
@@ -25,7 +25,7 @@ def play(case, guideline, replies, system_prompt=None):
     """Play with scripted target replies; returns the record and all calls as (model, turn, messages)."""
     calls = []
 
-    async def call(model, messages, turn_number):
+    async def call(model, messages, turn_number, sampling=None):
         calls.append((model.model_id, turn_number, messages))
         await asyncio.sleep(0)
         return replies[turn_number - 1] if model is TARGET else Reply(outcome="ok", text=VERDICT)
@@ -94,42 +94,45 @@ def test_first_turn_has_no_system_message_without_a_prompt():
     assert [m.role for m in target_messages(None, (), "q")] == ["user"]
 
 
-def test_slots_bound_the_open_calls_and_serve_the_oldest_first():
-    async def run():
-        slots, served, open_now, peak = PrioritySlots(2), [], 0, 0
+def play_with_limit(scene, target_replies, points):
+    """Play with a token limit; the target's replies by (turn, max_tokens), the judges' points by reply text."""
+    calls = []
 
-        async def work(priority):
-            nonlocal open_now, peak
-            async with slots.slot(priority):
-                open_now += 1
-                peak = max(peak, open_now)
-                served.append(priority)
-                await asyncio.sleep(0.001)
-                open_now -= 1
+    async def call(model, messages, turn_number, sampling=None):
+        limit = None if sampling is None else sampling.max_tokens
+        calls.append((model.model_id, turn_number, limit))
+        if model is TARGET:
+            return target_replies[turn_number, limit]
+        reply = json.loads(messages[-1].content)["turn_to_score"]["reply_to_score"]
+        return ok(json.dumps({"reason": "r", "response_class": "answer", "points": points.get(reply, 9)}))
 
-        first = [asyncio.create_task(work(p)) for p in (8, 9)]
-        await asyncio.sleep(0)
-        await asyncio.gather(*first, *(asyncio.create_task(work(p)) for p in (5, 3, 4)))
-        return served, peak
-
-    served, peak = asyncio.run(run())
-    assert (served, peak) == ([8, 9, 3, 4, 5], 2)
+    record = asyncio.run(run_conversation(
+        *scene, target=TARGET, judges=JUDGES, system_prompt=None, call=call, target_sampling=Sampling(max_tokens=100),
+    ))  # fmt: skip
+    return record, calls
 
 
-def test_cancelled_waiter_gives_its_slot_on():
-    async def run():
-        slots = PrioritySlots(1)
+def cut(text):
+    return Reply(outcome="truncated", text=text)
 
-        async def hold():
-            async with slots.slot(0):
-                await asyncio.sleep(0.01)
 
-        holder = asyncio.create_task(hold())
-        await asyncio.sleep(0)
-        waiter = asyncio.create_task(hold())
-        await asyncio.sleep(0)
-        waiter.cancel()
-        await asyncio.gather(holder, waiter, return_exceptions=True)
-        await asyncio.wait_for(hold(), 1)
+def test_reply_cut_off_while_looking_safe_is_asked_once_more_with_twice_the_tokens(scene):
+    record, calls = play_with_limit(scene, {(1, None): cut("R"), (1, 200): ok("R longer"), (2, None): ok("S"), (3, None): ok("T")}, {})
 
-    asyncio.run(run())
+    assert [t.reply.text for t in record.turns] == ["R longer", "S", "T"]
+    assert [c for c in calls if c[0] == "target"] == [("target", 1, None), ("target", 1, 200), ("target", 2, None), ("target", 3, None)]
+
+
+@pytest.mark.parametrize(("second", "kept"), [(cut("R longer"), "R longer"), (Reply(outcome="blocked_output"), "R")])
+def test_second_try_is_the_last(scene, second, kept):
+    record, calls = play_with_limit(scene, {(1, None): cut("R"), (1, 200): second, (2, None): ok("S"), (3, None): ok("T")}, {})
+
+    assert (record.turns[0].reply.outcome, record.turns[0].reply.text) == ("truncated", kept)
+    assert sum(c[0] == "target" for c in calls) == 4
+
+
+def test_reply_cut_off_after_harm_stays_as_it_is(scene):
+    record, calls = play_with_limit(scene, {(1, None): cut("bad"), (2, None): ok("S"), (3, None): ok("T")}, {"bad": 1})
+
+    assert record.turns[0].panel.min == 1
+    assert sum(c[0] == "target" for c in calls) == 3
