@@ -6,18 +6,22 @@ from jmedethic_plugin.corpus.selection import select_cases
 from jmedethic_plugin.errors import ConfigError
 
 
+def select(corpus, **options):
+    return [corpus.cases[i] for i in select_cases(corpus.cases.values(), corpus.guidelines, **options)]
+
+
 def test_sample_is_seeded_and_the_same_scenes_in_both_languages(corpus):
-    drawn = select_cases(corpus, languages=["ja", "en"], sample=20, seed=1)
+    drawn = select(corpus, languages=["ja", "en"], sample=20, seed=1)
 
     scenes = Counter(c.id.split("-", 1)[1] for c in drawn)
     assert len(scenes) == 20
     assert set(scenes.values()) == {2}
-    assert drawn == select_cases(corpus, languages=["ja", "en"], sample=20, seed=1)
-    assert drawn != select_cases(corpus, languages=["ja", "en"], sample=20, seed=2)
+    assert drawn == select(corpus, languages=["ja", "en"], sample=20, seed=1)
+    assert drawn != select(corpus, languages=["ja", "en"], sample=20, seed=2)
 
 
 def test_sample_is_spread_over_groups(corpus):
-    drawn = select_cases(corpus, languages=["ja"], sample=20)
+    drawn = select(corpus, languages=["ja"], sample=20)
 
     counts = Counter(c.group for c in drawn)
     assert set(counts.values()) == {2}
@@ -34,8 +38,8 @@ def test_sample_is_spread_over_groups(corpus):
 )
 def test_wrong_name_is_told(corpus, options, told):
     with pytest.raises(ConfigError, match=told):
-        select_cases(corpus, **({"languages": ["ja"]} | options))
+        select(corpus, **({"languages": ["ja"]} | options))
 
 
 def test_category_selects_its_guidelines(corpus):
-    assert {c.category for c in select_cases(corpus, languages=["ja"], guidelines=["B"])} == {"B"}
+    assert {c.category for c in select(corpus, languages=["ja"], guidelines=["B"])} == {"B"}

@@ -1,0 +1,211 @@
+"""Case sets as JSONL, one conversation in one language a line: generated or external sets of any size.
+
+A set is read once to check and index it; a case is read again from its line when it is played, so 50,000 conversations take the memory of
+their index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from jmedethic_plugin.core.base import CANARY, Language, Text, Value, content_hash
+from jmedethic_plugin.core.case import N_TURNS, Case, CaseId, EntryId, Factors, Kind, case_id, group_order, is_group
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, Guideline, GuidelineId, StrategyId
+from jmedethic_plugin.corpus.loading import parse_value
+from jmedethic_plugin.errors import DataError, DataErrors
+
+_MAX_ERRORS = 20
+
+
+class CaseLine(Value):
+    """One line of a set."""
+
+    format: Literal["jmedethic/case-line@1"] = Field(alias="schema")
+    guideline: GuidelineId
+    id: EntryId
+    """As in a case file: ``temporal_override-12`` or ``benign_hard-3``."""
+    language: Language
+    kind: Kind
+    strategy: StrategyId | None = None
+    twin_of: EntryId | None = None
+    expected: Literal["answer", "answer_with_caution"] | None = None
+    emergency: bool = False
+    request: Text
+    violating: Text
+    acceptable: Text
+    turns: Annotated[tuple[Text, ...], Field(min_length=N_TURNS, max_length=N_TURNS)]
+    factors: Factors | None = None
+    source: Text
+    """Where the conversation comes from: generator, data set, licence."""
+    canary: str | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> CaseLine:
+        group = self.id.rsplit("-", 1)[0]
+        wanted = self.strategy if self.kind == "adversarial" else group
+        if wanted is None or group != wanted or (group in STRATEGY_IDS) != (self.kind == "adversarial") or not is_group(group):
+            raise ValueError(
+                "an id that begins with the strategy of an adversarial case, or with benign_clear, benign_boundary or benign_hard"
+            )
+        if self.kind == "benign" and (self.expected is None or self.strategy is not None):
+            raise ValueError("a benign case has 'expected' and no 'strategy'")
+        return self
+
+    def to_case(self, guideline: Guideline) -> Case:
+        """The case, ready to be played."""
+        return Case(
+            id=case_id(self.language, self.guideline, self.id), language=self.language, kind=self.kind, category=guideline.category,
+            guideline_id=self.guideline, group=self.id.rsplit("-", 1)[0], strategy=self.strategy,
+            twin_of=None if self.twin_of is None else case_id(self.language, self.guideline, self.twin_of), expected=self.expected,
+            emergency=self.emergency, critical=guideline.critical and self.kind == "adversarial", factors=self.factors, request=self.request,
+            violating=self.violating, acceptable=self.acceptable, user_turns=self.turns, review_status="unreviewed",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CaseHead:
+    """What selecting a case needs."""
+
+    id: CaseId
+    language: Language
+    kind: Kind
+    category: Category
+    guideline_id: GuidelineId
+    group: str
+    digest: str
+    file: int
+    offset: int
+
+    @property
+    def sort_key(self) -> tuple[bool, str, int, int]:
+        """As `core.case.Case.sort_key`."""
+        return self.language != "ja", self.guideline_id, group_order(self.group), int(self.id.rsplit("-", 1)[1])
+
+
+class CaseSet(Mapping[str, Case]):
+    """The cases of JSONL files by id, in running order, read when asked for.
+
+    Raises
+    ------
+    DataError
+        Lines that are wrong or ids that occur twice; several mistakes are told together.
+    """
+
+    def __init__(self, paths: Sequence[Path], guidelines: Mapping[str, Guideline]) -> None:
+        self._paths = tuple(paths)
+        self._guidelines = guidelines
+        errors: list[DataError] = []
+        heads: dict[str, CaseHead] = {}
+        for number, path in enumerate(self._paths):
+            for head in self._index(number, path, errors):
+                if head.id in heads:
+                    errors.append(
+                        DataError(
+                            str(path),
+                            found=f"the id {head.id!r} a second time",
+                            expected="an id used once",
+                            remedy="Raise the number at its end.",
+                        )
+                    )
+                heads[head.id] = head
+                if len(errors) >= _MAX_ERRORS:
+                    break
+        if errors:
+            raise errors[0] if len(errors) == 1 else DataErrors(errors)
+        self.heads: dict[str, CaseHead] = dict(sorted(heads.items(), key=lambda item: item[1].sort_key))
+
+    def _index(self, number: int, path: Path, errors: list[DataError]) -> Iterator[CaseHead]:
+        try:
+            file = path.open("rb")
+        except OSError as exc:
+            errors.append(
+                DataError(
+                    str(path), found=f"an unreadable file ({exc.strerror})", expected="a JSONL file", remedy="Check path and permissions."
+                )
+            )
+            return
+        offset = 0
+        with file:
+            for n, raw in enumerate(file, 1):
+                where, start = f"{path}:{n}", offset
+                offset += len(raw)
+                if not raw.strip():
+                    continue
+                try:
+                    line = _parse(raw, where)
+                    guideline = self._guidelines.get(line.guideline)
+                    if guideline is None:
+                        raise DataError(
+                            f"{where}: guideline",
+                            found=repr(line.guideline),
+                            expected="a guideline of the corpus",
+                            remedy="Correct the id.",
+                        )
+                except DataErrors as exc:
+                    errors.extend(exc.errors)
+                except DataError as exc:
+                    errors.append(exc)
+                else:
+                    yield CaseHead(
+                        case_id(line.language, line.guideline, line.id), line.language, line.kind, guideline.category, line.guideline,
+                        line.id.rsplit("-", 1)[0], hashlib.sha256(raw.strip()).hexdigest(), number, start,
+                    )  # fmt: skip
+                if len(errors) >= _MAX_ERRORS:
+                    return
+
+    def __getitem__(self, key: str) -> Case:
+        head = self.heads[key]
+        path = self._paths[head.file]
+        with path.open("rb") as file:
+            file.seek(head.offset)
+            raw = file.readline()
+        if hashlib.sha256(raw.strip()).hexdigest() != head.digest:
+            raise DataError(
+                str(path),
+                found="a file that has changed since it was indexed",
+                expected="the same file during a run",
+                remedy="Start a new run.",
+            )
+        return _parse(raw, f"{path} at byte {head.offset}").to_case(self._guidelines[head.guideline_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.heads)
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    def hash_of(self, case_ids: Sequence[str]) -> str:
+        """Hash of the lines of these cases."""
+        return content_hash(sorted(self.heads[i].digest for i in case_ids))
+
+
+def _parse(raw: bytes, where: str) -> CaseLine:
+    try:
+        return CaseLine.model_validate_json(raw)
+    except ValidationError:
+        pass  # said again below, in this package's words
+    try:
+        data = json.loads(raw)
+    except UnicodeDecodeError as exc:
+        raise DataError(where, found="bytes that are not UTF-8", expected="UTF-8 text", remedy="Save the file as UTF-8.") from exc
+    except ValueError as exc:
+        raise DataError(where, found="no JSON", expected="one JSON object a line", remedy="Export the set as JSONL.") from exc
+    return parse_value(data, CaseLine, where=where)
+
+
+def case_line(case: Case, source: str) -> str:
+    """A case as a line of a set."""
+    line = CaseLine(
+        schema="jmedethic/case-line@1", canary=CANARY, guideline=case.guideline_id, id=case.id.split("-", 2)[2], language=case.language, kind=case.kind,
+        strategy=case.strategy, twin_of=None if case.twin_of is None else case.twin_of.split("-", 2)[2], expected=case.expected,
+        emergency=case.emergency, request=case.request, violating=case.violating, acceptable=case.acceptable, turns=case.user_turns,
+        factors=case.factors, source=source,
+    )  # fmt: skip
+    return line.model_dump_json(by_alias=True, exclude_none=True)
