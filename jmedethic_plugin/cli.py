@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -60,7 +61,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("folder", type=Path, help="run folder, e.g. reports/20261124-101500-000-demo-eroding")
     report.add_argument("--profile", choices=["paper", "release"], help="another threshold than the run's own")
     report.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of the run's own threshold")
+    report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
+
+    plan = commands.add_parser(
+        "plan",
+        help="calls, tokens, money and time of a run before anything is spent",
+        usage="jmedethic plan [options as for pytest]",
+        prefix_chars="\0",
+    )
+    plan.add_argument(
+        "options", nargs="*", help="as for the run itself: --model ID --judge ID --judge ID --lang both ...; --resume RUN takes its means"
+    )
+    plan.set_defaults(run=_plan)
+
+    merge = commands.add_parser("merge", help="join the parts of a run (--shard) into one folder with its reports")
+    merge.add_argument("out", type=Path, help="folder to write, e.g. reports/joined")
+    merge.add_argument("folders", type=Path, nargs="+", help="run folders of the parts")
+    merge.set_defaults(run=_merge)
 
     server = commands.add_parser("demo-server", help="serve the scripted demo models over HTTP on the loopback address")
     server.add_argument("--port", type=int, default=0, help="default: a free one")
@@ -160,7 +178,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.settings import threshold_of
 
     manifest = read_manifest(arguments.folder)
-    ledger = Ledger(arguments.folder / "ledger.sqlite")
+    ledger = Ledger(arguments.ledger or arguments.folder / "ledger.sqlite", manifest.run_id)
     try:
         records = list(ledger.records())
     finally:
@@ -173,10 +191,25 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    # The options are pytest's and mean what they mean there; pytest itself is imported by the plugin alone.
+    return subprocess.run([sys.executable, "-m", "pytest", "--plan", "-q", "--no-header", *arguments.options], check=False).returncode
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.run import merge_runs
+
+    manifest = merge_runs(arguments.out, arguments.folders)
+    missing = f"; the parts {', '.join(map(str, manifest.missing_shards))} are missing" if manifest.missing_shards else ""
+    print(f"{manifest.n_recorded} of {manifest.n_planned} planned conversations{missing}")
+    print(arguments.out / "report.html")
+    return 0 if manifest.complete else 1
+
+
 def _demo_server(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.testing.server import Faults, LoopbackServer
 
-    cases = load_corpus(corpus_root(Path())).cases.values()
+    cases = load_corpus(corpus_root(Path())).cases
     faults = Faults.parse(arguments.fault)
     with LoopbackServer(
         cases, latency_s=arguments.latency, faults=faults, slow_s=arguments.slow, port=arguments.port, keep_bodies=False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import platform
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +17,21 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
-from jmedethic_plugin.core.base import CANARY
-from jmedethic_plugin.core.case import Case
-from jmedethic_plugin.core.record import CaseRecord, Manifest
-from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus
+from jmedethic_plugin.core.base import CANARY, content_hash
+from jmedethic_plugin.core.case import Case, item_id
+from jmedethic_plugin.core.guideline import Guideline
+from jmedethic_plugin.core.record import CaseRecord, Manifest, Sitting
+from jmedethic_plugin.corpus.jsonl import CaseSet
+from jmedethic_plugin.corpus.loading import languages_of, load_corpus
 from jmedethic_plugin.corpus.selection import select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
-from jmedethic_plugin.engine.ports import ChatModel
+from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
+from jmedethic_plugin.engine.planning import Observed, Plan, observe, plan_run
+from jmedethic_plugin.engine.ports import ChatModel, Price
 from jmedethic_plugin.engine.scheduler import Engine
 from jmedethic_plugin.errors import ConfigError
-from jmedethic_plugin.ledger.store import Ledger
+from jmedethic_plugin.ledger.lock import FolderLock
+from jmedethic_plugin.ledger.store import Ledger, RecordRow, Row
 from jmedethic_plugin.prompts.judge import rubric_hash
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.settings import Settings
@@ -40,12 +47,16 @@ class Run:
     """An open run: everything the controller holds."""
 
     settings: Settings
-    corpus: Corpus
-    cases: list[Case]
+    cases: Mapping[str, Case]
+    """Every case of the corpus or set; a set's are read when asked for."""
+    guidelines: Mapping[str, Guideline]
+    item_ids: list[str]
+    """What is to be played, in running order: the selected cases, once for each repeat."""
     folder: Path
     manifest: Manifest
     ledger: Ledger
     engine: Engine
+    lock: FolderLock
 
     @classmethod
     def open(cls, settings: Settings, *, eager: bool = True) -> Run:
@@ -54,22 +65,23 @@ class Run:
         Raises
         ------
         ConfigError
-            The run to resume does not exist or measured something else.
+            The run to resume does not exist, measured something else, or is being worked on.
         """
-        corpus = load_corpus(settings.root)
-        cases = select_cases(
-            corpus, languages=languages_of(settings.lang), guidelines=settings.guidelines, strategies=settings.strategies,
-            sample=settings.sample, seed=settings.seed,
-        )  # fmt: skip
-        folder, manifest = _resumed(settings, corpus, cases) if settings.resume else _fresh(settings, corpus, cases)
-        ledger = Ledger(folder / "ledger.sqlite")
+        chosen = choose_cases(settings)
+        folder, manifest = _resumed(settings, chosen) if settings.resume else _fresh(settings, chosen)
+        lock = FolderLock(folder)
+        try:
+            ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
+        except BaseException:
+            lock.release()
+            raise
         engine = Engine(
-            cases={c.id: c for c in cases}, guidelines=corpus.guidelines, ledger=ledger,
-            system_prompt=settings.system_prompt, target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling,
-            n_slots=settings.max_in_flight, eager=eager,
+            cases=chosen.cases, guidelines=chosen.guidelines, ledger=ledger, system_prompt=settings.system_prompt,
+            target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling, limits=settings.limits,
+            threshold=settings.threshold, eager=eager,
         )  # fmt: skip
         engine.start()
-        return cls(settings, corpus, cases, folder, manifest, ledger, engine)
+        return cls(settings, chosen.cases, chosen.guidelines, items_of(settings, chosen.ids), folder, manifest, ledger, engine, lock)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -81,19 +93,163 @@ class Run:
         ModelError
             A model cannot be used; nothing was called.
         """
-        self.engine.use_models(*_make_models(self.settings, self.cases))
+        models = make_models(self.settings, self.cases)
+        # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
+        gc.collect()
+        gc.freeze()
+        self.engine.use_models(*models)
+
+    def plan(self, item_ids: Sequence[str]) -> Plan:
+        """What playing these items will take, by what earlier sittings of this run saw and else by assumption."""
+        return plan_of(self.settings, self.cases, self.guidelines, item_ids, observe(self.ledger.replies_of("target", "judge")))
+
+    def abandon(self) -> None:
+        """Stop before anything was called; a folder made for this run is removed."""
+        self.engine.stop()
+        self.ledger.close()
+        self.lock.release()
+        if self.settings.resume is None:
+            for path in self.folder.iterdir():
+                path.unlink()
+            self.folder.rmdir()
 
     def close(self, n_planned: int) -> Tables:
         """Stop the engine and write the reports from what the ledger holds; returns their tables."""
         self.engine.stop()
-        selected = {case.id for case in self.cases}
-        records = [r for r in self.ledger.records() if r.case.id in selected]
+        selected = set(self.item_ids)
+        records = [r for r in self.ledger.records() if item_id(r.case.id, r.repeat) in selected]
+        budget = self.engine.budget
+        sitting = Sitting(
+            calls=budget.calls, tokens=budget.tokens, usd=round(budget.usd, 6), n_unpriced=budget.n_unpriced, stopped_by=budget.stopped_by
+        )
         self.manifest = self.manifest.model_copy(update={
-            "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records), "complete": len(records) >= n_planned,
-            "calls": self.ledger.count_calls(),
+            "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
+            "complete": len(records) >= n_planned and budget.stopped_by is None, "calls": self.ledger.count_calls(),
+            "repeats": self.settings.repeats, "sittings": (*self.manifest.sittings, sitting),
         })  # fmt: skip
         self.ledger.close()
-        return write_reports(self.folder, self.manifest, records)
+        try:
+            return write_reports(self.folder, self.manifest, records)
+        finally:
+            self.lock.release()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The cases a run will play and what they stand on."""
+
+    cases: Mapping[str, Case]
+    ids: list[str]
+    guidelines: Mapping[str, Guideline]
+    corpus_hash: str
+
+
+def choose_cases(settings: Settings) -> Chosen:
+    """Load the corpus, or its guidelines and the given JSONL sets, and select."""
+    corpus = load_corpus(settings.root)
+    case_set = CaseSet(settings.case_files, corpus.guidelines) if settings.case_files else None
+
+    def select(shard: tuple[int, int] | None) -> list[str]:
+        return select_cases(
+            corpus.cases.values() if case_set is None else case_set.heads.values(), corpus.guidelines,
+            languages=languages_of(settings.lang), guidelines=settings.guidelines, strategies=settings.strategies, sample=settings.sample,
+            seed=settings.seed, shard=shard,
+        )  # fmt: skip
+
+    ids = select(settings.shard)
+    whole = ids if settings.shard is None else select(None)  # all parts of a run share one hash
+    if case_set is None:
+        return Chosen(corpus.cases, ids, corpus.guidelines, corpus.hash_of(whole))
+    return Chosen(case_set, ids, corpus.guidelines, case_set.hash_of(whole))
+
+
+def items_of(settings: Settings, case_ids: Sequence[str]) -> list[str]:
+    """What is to be played: the cases, once for each repeat, all cases before the next repeat."""
+    return [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in case_ids]
+
+
+def plan_of(
+    settings: Settings,
+    cases: Mapping[str, Case],
+    guidelines: Mapping[str, Guideline],
+    item_ids: Sequence[str],
+    observed: Mapping[str, Observed],
+) -> Plan:
+    """What playing items will take; needs no key and calls nothing."""
+    return plan_run(
+        item_ids, cases, guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
+        prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
+        max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates, observed=observed,
+    )  # fmt: skip
+
+
+def _price(settings: Settings, model: str) -> Price | None:
+    if model in settings.prices or is_demo_id(model):
+        return settings.prices.get(model, Price(0.0, 0.0))
+    if is_fixture_id(model) or (settings.api_base if model == settings.model else settings.judge_api_base) is not None:
+        return None
+    from jmedethic_plugin.engine.litellm_model import known_price
+
+    return known_price(model)
+
+
+def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
+    """Join the parts of a run into one folder and write its reports. Repeating it, or adding parts later, adds what is new.
+
+    Raises
+    ------
+    ConfigError
+        The folders are not parts of one measurement.
+    """
+    parts = {folder: read_manifest(folder) for folder in folders}
+    first, *others = parts.values()
+    for folder, manifest in parts.items():
+        for name in ("identity", "selection", "corpus_hash", "suite_version", "threshold"):
+            mine, theirs = getattr(manifest, name), getattr(first, name)
+            if mine != theirs:
+                raise ConfigError(
+                    f"{folder}: another measurement than {folders[0]} ({name}: {mine!r}, not {theirs!r}); only parts of one run can be joined."
+                )
+    run_id = first.run_id if all(other.run_id == first.run_id for other in others) else out.name
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(out)
+    ledger = Ledger(out / "ledger.sqlite", run_id)
+    try:
+        known = {_row_hash(row) for row in ledger.rows()}
+        for folder, manifest in parts.items():
+            source = Ledger(folder / "ledger.sqlite", manifest.run_id)
+            try:
+                fresh = [row for row in source.rows() if _row_hash(row) not in known]
+            finally:
+                source.close()
+            for start in range(0, len(fresh), 1000):
+                ledger.add(fresh[start : start + 1000])
+            known |= {_row_hash(row) for row in fresh}
+        records = list(ledger.records())
+        n_parts = max((m.shard[1] for m in parts.values() if m.shard is not None), default=0)
+        present = {m.shard[0] for m in parts.values() if m.shard is not None}
+        planned = sum(m.n_planned or m.n_recorded or 0 for m in {m.shard: m for m in parts.values()}.values())
+        merged = first.model_copy(update={
+            "run_id": run_id, "shard": None, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
+            "repeats": max(m.repeats for m in parts.values()), "started_at": min(m.started_at for m in parts.values()),
+            "finished_at": max((m.finished_at for m in parts.values() if m.finished_at), default=None),
+            "n_planned": planned, "n_recorded": len(records), "calls": ledger.count_calls(),
+            "sittings": tuple(s for m in parts.values() for s in m.sittings),
+        })  # fmt: skip
+        merged = merged.model_copy(update={"complete": not merged.missing_shards and len(records) >= planned})
+    finally:
+        ledger.close()
+    try:
+        write_reports(out, merged, records)
+    finally:
+        lock.release()
+    return merged
+
+
+def _row_hash(row: Row) -> str:
+    if isinstance(row, RecordRow):
+        return content_hash([row.key, row.at_utc, row.complete, row.record.model_dump(mode="json")])
+    return content_hash(asdict(row))
 
 
 def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord]) -> Tables:
@@ -137,20 +293,28 @@ def read_manifest(folder: Path) -> Manifest:
         ) from exc
 
 
-def _fresh(settings: Settings, corpus: Corpus, cases: Sequence[Case]) -> tuple[Path, Manifest]:
+def _fresh(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", settings.model).strip("-")[:60]
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    folder = settings.reports / f"{stamp}-{slug}"
-    folder.mkdir(parents=True)
+    run_id = settings.run_id or f"{stamp}-{slug}"
+    if not _RUN_ID.fullmatch(run_id):
+        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit.")
+    shard = "" if settings.shard is None else f"-shard{settings.shard[0]}of{settings.shard[1]}"
+    folder = settings.reports / f"{run_id}{shard}"
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as exc:
+        raise ConfigError(f"--run-id {run_id!r}: {folder} exists. Go on with it by --resume {folder.name}, or name another.") from exc
     manifest = Manifest(
-        run_id=folder.name, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
-        threshold=settings.threshold, selection=settings.selection(), corpus_hash=corpus.hash_of(c.id for c in cases), versions=_versions(), started_at=_now(),
+        run_id=run_id, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
+        threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
+        corpus_hash=chosen.corpus_hash, versions=_versions(), started_at=_now(),
     )  # fmt: skip
     write_manifest(folder, manifest)
     return folder, manifest
 
 
-def _resumed(settings: Settings, corpus: Corpus, cases: Sequence[Case]) -> tuple[Path, Manifest]:
+def _resumed(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
     name = str(settings.resume)
     folder = Path(name) if "/" in name else settings.reports / name
     if not _RUN_ID.fullmatch(folder.name):
@@ -161,11 +325,15 @@ def _resumed(settings: Settings, corpus: Corpus, cases: Sequence[Case]) -> tuple
     if differing:
         told = "; ".join(f"{k}: the run has {expected.get(k)!r}, this command says {found.get(k)!r}" for k in differing)
         raise ConfigError(f"--resume {manifest.run_id}: another measurement ({told}). Repeat the first command, or start a new run.")
-    if manifest.selection != settings.selection():
+    asked: dict[str, Any] = settings.selection() | {"shard": None if settings.shard is None else list(settings.shard)}
+    had: dict[str, Any] = manifest.selection | {"shard": None if manifest.shard is None else list(manifest.shard)}
+    if had != asked:
+        raise ConfigError(f"--resume {manifest.run_id}: the run selected {had}, this command selects {asked}. Repeat the first command.")
+    if settings.repeats < manifest.repeats:
         raise ConfigError(
-            f"--resume {manifest.run_id}: the run selected {manifest.selection}, this command selects {settings.selection()}. Repeat the first command."
+            f"--resume {manifest.run_id}: the run has {manifest.repeats} repeats, this command {settings.repeats}; only more can be added."
         )
-    if manifest.corpus_hash != corpus.hash_of(c.id for c in cases):
+    if manifest.corpus_hash != chosen.corpus_hash:
         raise ConfigError(f"--resume {manifest.run_id}: its cases or guidelines have changed since. Restore them, or start a new run.")
     return folder, manifest
 
@@ -184,18 +352,29 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _make_models(settings: Settings, cases: Sequence[Case]) -> tuple[ChatModel, tuple[ChatModel, ...]]:
+def make_models(settings: Settings, cases: Mapping[str, Case]) -> tuple[ChatModel, tuple[ChatModel, ...]]:
+    """Target and judges of the settings."""
+
     def make(model_id: str, *, is_target: bool) -> ChatModel:
         if is_demo_id(model_id):
             return demo_model(model_id, cases)
+        if is_target and is_fixture_id(model_id):
+            name = model_id.removeprefix(FIXTURE_PREFIX)
+            return FixtureTarget(model_id, partial(_url_model, settings, f"openai/{name}"), settings.prices.get(model_id))
         from jmedethic_plugin.engine.litellm_model import LiteLlmModel  # 3-4 s of import, only where calls are made
 
         return LiteLlmModel(
             model_id, role="target" if is_target else "judge", api_base=settings.api_base if is_target else settings.judge_api_base,
-            timeout_s=settings.timeout_s, served_as=settings.served_as if is_target else None,
+            timeout_s=settings.timeout_s, served_as=settings.served_as if is_target else None, price=settings.prices.get(model_id),
         )  # fmt: skip
 
     return make(settings.model, is_target=True), tuple(make(judge, is_target=False) for judge in settings.judges)
+
+
+def _url_model(settings: Settings, model_id: str, url: str) -> ChatModel:
+    from jmedethic_plugin.engine.litellm_model import LiteLlmModel
+
+    return LiteLlmModel(model_id, role="target", api_base=url, timeout_s=settings.timeout_s, served_as=settings.served_as)
 
 
 def _now() -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jmedethic_plugin.core.threshold import PROFILES, Threshold
+from jmedethic_plugin.core.threshold import PROFILES, Blocked, Threshold
 from jmedethic_plugin.engine.demo import DEMO_JUDGES, DEMO_PREFIX, is_demo_id
-from jmedethic_plugin.engine.ports import Sampling
+from jmedethic_plugin.engine.limits import RateCap
+from jmedethic_plugin.engine.ports import Price, Sampling
+from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.errors import ConfigError
 
 
@@ -32,9 +35,19 @@ class Settings:
     target_sampling: Sampling = field(default_factory=Sampling)
     judge_sampling: Sampling = field(default_factory=lambda: Sampling(json_object=True))
     threshold: Threshold = PROFILES["release"]
-    max_in_flight: int = 32
+    limits: Limits = field(default_factory=Limits)
+    prices: Mapping[str, Price] = field(default_factory=dict)
     timeout_s: float = 120.0
+    repeats: int = 1
+    shard: tuple[int, int] | None = None
+    """Which part of how many, both from 1."""
+    case_files: tuple[Path, ...] = ()
+    """JSONL sets to play instead of the corpus's own cases."""
+    blocked: Blocked = "not_measured"
     reports: Path = Path("reports")
+    ledger: str | None = None
+    """PostgreSQL address of a shared ledger; None for a SQLite file in the run's folder."""
+    run_id: str | None = None
     resume: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,9 +63,15 @@ class Settings:
         if self.model in self.judges:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
         for name, value in (
-            ("--max-in-flight", self.max_in_flight),
+            ("--max-in-flight", self.limits.max_in_flight),
             ("--call-timeout", self.timeout_s),
+            ("--case-timeout", self.limits.conversation_s),
             ("--sample", self.sample),
+            ("--repeats", self.repeats),
+            ("--budget-usd", self.limits.caps.usd),
+            ("--max-calls", self.limits.caps.calls),
+            ("--max-tokens-total", self.limits.caps.tokens),
+            ("--max-minutes", self.limits.caps.minutes),
         ):
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} is {value}; expected a number above 0.")
@@ -74,6 +93,7 @@ class Settings:
         """Which cases were asked for."""
         return {
             "lang": self.lang, "guidelines": list(self.guidelines), "strategies": list(self.strategies), "sample": self.sample, "seed": self.seed,
+            "case_files": [path.name for path in self.case_files],
         }  # fmt: skip
 
 
@@ -84,10 +104,62 @@ def default_judges(model: str, judges: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{DEMO_PREFIX}{name}" for name in DEMO_JUDGES)
 
 
-def threshold_of(profile: str, min_points: float | None) -> Threshold:
+_IN_FLIGHT = {
+    "openai": 64, "azure": 64, "anthropic": 32, "gemini": 32, "vertex_ai": 32, "mistral": 16, "bedrock": 16, "groq": 8, "ollama": 4, "ollama_chat": 4,
+}  # fmt: skip
+"""Calls open at once to begin with; 429 and overload lower it. Providers publish no such number: these are cautious starting points."""
+
+
+def default_in_flight(model: str, judges: tuple[str, ...], api_base: str | None) -> int:
+    """Calls open at once over the whole run: what the most cautious of the run's providers is given; 64 for an address of one's own."""
+    if api_base is not None or is_demo_id(model):
+        return 64
+    return min(_IN_FLIGHT.get(m.partition("/")[0], 32) for m in (model, *judges))
+
+
+def threshold_of(profile: str, min_points: float | None, blocked: Blocked = "not_measured") -> Threshold:
     """A named profile, or every judge at or above ``min_points`` on every turn."""
     if min_points is None:
-        return PROFILES[profile]
+        return PROFILES[profile].model_copy(update={"blocked": blocked})
     if not 1 <= min_points <= 10:
         raise ConfigError(f"--min-points is {min_points:g}; expected 1 to 10 (the rubric's scale, 10 safest).")
-    return Threshold(profile="min-points", aggregate="min", bound=min_points, strict=False)
+    return Threshold(profile="min-points", aggregate="min", bound=min_points, strict=False, blocked=blocked)
+
+
+def prices_of(options: Iterable[str]) -> dict[str, Price]:
+    """From texts like ``openai/gpt-x=2.5,10``: US dollars for a million prompt and completion tokens."""
+    prices = {}
+    for option in options:
+        model, _, numbers = option.rpartition("=")
+        try:
+            prompt, completion = (float(n) for n in numbers.split(","))
+        except ValueError:
+            prompt = completion = -1.0
+        if not model or prompt < 0 or completion < 0:
+            raise ConfigError(
+                f"--price {option!r}: expected MODEL=IN,OUT, US dollars for a million prompt and completion tokens, e.g. openai/x=0.15,0.6."
+            )
+        prices[model] = Price(prompt, completion)
+    return prices
+
+
+def rates_of(requests: Iterable[str], tokens: Iterable[str]) -> dict[str, RateCap]:
+    """From texts like ``openai/gpt-x=500`` (requests or tokens a minute)."""
+    caps: dict[str, dict[str, float]] = {}
+    for name, key, options in (("--rpm", "requests", requests), ("--tpm", "tokens", tokens)):
+        for option in options:
+            model, _, number = option.rpartition("=")
+            if not model or not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+                raise ConfigError(f"{name} {option!r}: expected MODEL=NUMBER, a number a minute above 0, e.g. openai/x=500.")
+            caps.setdefault(model, {})[key] = float(number)
+    return {model: RateCap(**cap) for model, cap in caps.items()}
+
+
+def shard_of(option: str | None) -> tuple[int, int] | None:
+    """From a text like ``3/10``."""
+    if option is None:
+        return None
+    part, _, of = option.partition("/")
+    if not (part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
+        raise ConfigError(f"--shard {option!r}: expected PART/OF with 1 <= PART <= OF, e.g. 3/10.")
+    return int(part), int(of)

@@ -6,8 +6,9 @@ ids of the selected cases and the engine's address, load no corpus, import no Li
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,12 +134,49 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="instead of a profile: every judge at least P on every turn",
     )
     add(
+        "--blocked",
+        dest="jmedethic_blocked",
+        choices=["not_measured", "safe"],
+        default="not_measured",
+        help="what a turn stopped by the provider's filter counts as (default: not_measured, which is red; both rates are reported)",
+    )
+    add("--repeats", dest="jmedethic_repeats", metavar="K", type=int, default=1, help="play every case K times (default: 1)")
+    add(
+        "--shard",
+        dest="jmedethic_shard",
+        metavar="I/N",
+        help="play part I of N, by a stable hash of the case; join the parts with jmedethic merge",
+    )
+    add(
+        "--cases",
+        dest="jmedethic_case_files",
+        metavar="FILE",
+        action="append",
+        help="play the cases of this JSONL set instead of the corpus; may repeat",
+    )
+    add(
         "--max-in-flight",
         dest="jmedethic_max_in_flight",
         metavar="N",
         type=int,
-        default=32,
-        help="calls open at once, all workers (default: 32)",
+        help="calls open at once, all workers (default: by provider)",
+    )
+    add("--rpm", dest="jmedethic_rpm", metavar="MODEL=N", action="append", default=[], help="requests a minute of a model; may repeat")
+    add("--tpm", dest="jmedethic_tpm", metavar="MODEL=N", action="append", default=[], help="tokens a minute of a model; may repeat")
+    add("--budget-usd", dest="jmedethic_usd", metavar="USD", type=float, help="stop before more is spent in this sitting")
+    add("--max-calls", dest="jmedethic_calls", metavar="N", type=int, help="stop before more calls are made in this sitting")
+    add("--max-tokens-total", dest="jmedethic_tokens", metavar="N", type=int, help="stop before more tokens are used in this sitting")
+    add("--max-minutes", dest="jmedethic_minutes", metavar="M", type=float, help="start no call after this time")
+    add(
+        "--price",
+        dest="jmedethic_prices",
+        metavar="MODEL=IN,OUT",
+        action="append",
+        default=[],
+        help="US dollars for a million prompt and completion tokens of a model; may repeat",
+    )
+    add(
+        "--plan", dest="jmedethic_plan", action="store_true", help="print calls, tokens, money and time of this run, and end without a call"
     )
     add(
         "--call-timeout",
@@ -146,10 +184,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         type=float,
         default=120.0,
-        help="limit for one call in seconds (default: 120)",
+        help="limit for one try of a call (default: 120)",
+    )
+    add(
+        "--case-timeout",
+        dest="jmedethic_conversation_s",
+        metavar="S",
+        type=float,
+        default=1800.0,
+        help="limit for the time a conversation's calls are open or waiting for another try (default: 1800)",
     )
     add("--reports-dir", dest="jmedethic_reports", metavar="DIR", help="where run folders are made (default: reports)")
-    add("--resume", dest="jmedethic_resume", metavar="RUN", help="go on with a run: pay only for what is missing")
+    add(
+        "--ledger",
+        dest="jmedethic_ledger",
+        metavar="URL",
+        help="shared ledger, postgresql+psycopg://... (default: a SQLite file in the run's folder)",
+    )
+    add("--run-id", dest="jmedethic_run_id", metavar="ID", help="name of a new run (default: time and model); shards of one run share it")
+    add("--resume", dest="jmedethic_resume", metavar="RUN", help="go on with this run: pay only for what is missing")
     parser.addini("jmedethic_judges", "judge models, one a line", type="linelist", default=[])
 
 
@@ -165,7 +218,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = WorkerSession(handed_over)
     elif config.getoption("jmedethic_model") and not hasattr(config, "workerinput") and not config.option.help:
         with _usage_errors():
-            config.stash[SESSION] = ControllerSession(_settings(config), eager=config.getoption("maxfail") != 1)
+            run = config.stash[SESSION] = ControllerSession(_settings(config), eager=config.getoption("maxfail") != 1)
+            config.pluginmanager.register(_ProgressLines(config, run))
     if SESSION in config.stash:
         for line in ENGINE_WARNINGS:
             config.addinivalue_line("filterwarnings", line)
@@ -187,7 +241,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.config.stash[NO_MODEL_SEEN] = True
         metafunc.parametrize("case", [])
         return
-    params = [pytest.param(i, id=i, marks=getattr(pytest.mark, kind_of(i))) for i in session.case_ids]
+    params = [pytest.param(i, id=i, marks=getattr(pytest.mark, kind_of(i))) for i in session.item_ids]
     metafunc.parametrize("case", params, indirect=True)
 
 
@@ -204,10 +258,20 @@ def case(request: pytest.FixtureRequest) -> Case:
     return record.case
 
 
+@pytest.fixture(scope="session")
+def target() -> Any:
+    """Override this in ``conftest.py`` to test a product: return an async function ``messages -> text``, or the URL of an OpenAI-compatible server.
+
+    Then run with ``--model fixture/NAME``; see docs/other-targets.md.
+    """
+    return None
+
+
 @pytest.fixture
-def judged(request: pytest.FixtureRequest) -> JudgedCase:
+def judged(request: pytest.FixtureRequest, target: Any) -> JudgedCase:
     """The finished conversation of this item with its verdicts; waits for the engine."""
     session = request.config.stash[SESSION]
+    session.provide_target(target)
     record = session.result(request.node.callspec.params["case"])
     return JudgedCase(record, session.threshold, session.record_place)
 
@@ -264,14 +328,25 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
         run.plan([m[1] for i in ids if (m := re.search(r"\[([^\[\]]+)\]$", i))])
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    """Before the first item: the models must be usable, or nothing is called."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The models must be usable, or nothing is called. Before xdist starts its workers: they would slow the import of LiteLLM threefold."""
     run = session.config.stash.get(SESSION, None)
-    if isinstance(run, ControllerSession) and not session.config.option.collectonly:
+    if isinstance(run, ControllerSession) and not session.config.option.collectonly and not session.config.getoption("jmedethic_plan"):
         with _usage_errors():
             run.prepare()
-    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """With ``--plan``: what the run would take, and no item."""
+    run = session.config.stash.get(SESSION, None)
+    if not isinstance(run, ControllerSession) or not session.config.getoption("jmedethic_plan"):
+        return None
+    with _usage_errors():
+        for line in run.plan_lines():
+            session.config.get_terminal_writer().line(line)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -279,6 +354,31 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the engine and write the reports; first, because on Ctrl-C xdist waits for its workers and they for the engine."""
     if (run := session.config.stash.get(SESSION, None)) is not None:
         run.finish()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No dots below a progress bar."""
+    run = config.stash.get(SESSION, None)
+    if isinstance(run, ControllerSession) and run.bar is not None and isinstance(report, pytest.TestReport) and report.when == "call":
+        return report.outcome, "", ""
+    return None
+
+
+class _ProgressLines:
+    """Without a bar: a line now and then."""
+
+    def __init__(self, config: pytest.Config, run: ControllerSession) -> None:
+        self._config = config
+        self._run = run
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """After an item."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and (line := self._run.progress_line()) is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -319,8 +419,10 @@ class _usage_errors:  # noqa: N801  # used like a function
 
 def _settings(config: pytest.Config) -> Settings:
     from jmedethic_plugin.corpus.loading import corpus_root
+    from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.ports import Sampling
-    from jmedethic_plugin.settings import Settings, default_judges, threshold_of
+    from jmedethic_plugin.engine.scheduler import Limits
+    from jmedethic_plugin.settings import Settings, default_in_flight, default_judges, prices_of, rates_of, shard_of, threshold_of
 
     option = config.getoption
     prompt_file = option("jmedethic_system_prompt")
@@ -329,10 +431,11 @@ def _settings(config: pytest.Config) -> Settings:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"--system-prompt {prompt_file!r}: unreadable ({exc}); expected a UTF-8 text file.") from exc
     model = option("jmedethic_model")
+    judges = default_judges(model, tuple(option("jmedethic_judges") or config.getini("jmedethic_judges")))
     return Settings(
         root=corpus_root(config.rootpath),
         model=model,
-        judges=default_judges(model, tuple(option("jmedethic_judges") or config.getini("jmedethic_judges"))),
+        judges=judges,
         lang=option("jmedethic_lang"),
         guidelines=tuple(option("jmedethic_guidelines") or ()),
         strategies=tuple(option("jmedethic_strategies") or ()),
@@ -344,8 +447,24 @@ def _settings(config: pytest.Config) -> Settings:
         system_prompt=system_prompt,
         target_sampling=Sampling(temperature=option("jmedethic_temperature"), max_tokens=option("jmedethic_max_tokens")),
         judge_sampling=Sampling(temperature=0.0, max_tokens=1024, json_object=True),
-        threshold=threshold_of(option("jmedethic_profile"), option("jmedethic_min_points")),
-        max_in_flight=option("jmedethic_max_in_flight"),
+        threshold=threshold_of(option("jmedethic_profile"), option("jmedethic_min_points"), option("jmedethic_blocked")),
+        limits=Limits(
+            max_in_flight=option("jmedethic_max_in_flight") or default_in_flight(model, judges, option("jmedethic_api_base")),
+            caps=Caps(
+                usd=option("jmedethic_usd"),
+                calls=option("jmedethic_calls"),
+                tokens=option("jmedethic_tokens"),
+                minutes=option("jmedethic_minutes"),
+            ),
+            rates=rates_of(option("jmedethic_rpm"), option("jmedethic_tpm")),
+            conversation_s=option("jmedethic_conversation_s"),
+        ),
+        prices=prices_of(option("jmedethic_prices")),
+        repeats=option("jmedethic_repeats"),
+        shard=shard_of(option("jmedethic_shard")),
+        case_files=tuple(Path(f) for f in option("jmedethic_case_files") or ()),
+        ledger=option("jmedethic_ledger") or os.environ.get("JMEDETHIC_LEDGER"),
+        run_id=option("jmedethic_run_id"),
         timeout_s=option("jmedethic_timeout_s"),
         reports=Path(option("jmedethic_reports") or config.rootpath / "reports"),
         resume=option("jmedethic_resume"),

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.threshold import Threshold
+from jmedethic_plugin.plugin.progress import PLAIN_EVERY_S, Bar, progress_text, terminal
 
 if TYPE_CHECKING:
     from jmedethic_plugin.analysis.summary import Tables
-    from jmedethic_plugin.engine.service import EngineClient, EngineService
+    from jmedethic_plugin.engine.fixture_target import FixtureTarget
+    from jmedethic_plugin.engine.service import EngineService
+    from jmedethic_plugin.engine.wire import EngineClient, TargetHost
     from jmedethic_plugin.settings import Settings
-
-_GRACE_S = 60.0
 
 
 class RunSession(Protocol):
     """What hooks and fixtures ask for."""
 
-    case_ids: list[str]
+    item_ids: list[str]
     threshold: Threshold
     record_place: str
     default_tests: Path
 
-    def result(self, case_id: str) -> CaseRecord:
-        """The finished case; waits for it."""
+    def result(self, item_id: str) -> CaseRecord:
+        """The finished item; waits for it."""
+        ...
+
+    def provide_target(self, provided: Any) -> None:
+        """What the fixture ``target`` returned, None where nobody overrides it; a second call does nothing."""
         ...
 
     def header(self) -> list[str]:
@@ -44,7 +52,7 @@ class ControllerSession:
         from jmedethic_plugin.run import Run
 
         self.run = Run.open(settings, eager=eager)
-        self.case_ids = [case.id for case in self.run.cases]
+        self.item_ids = self.run.item_ids
         self.threshold = settings.threshold
         self.record_place = f"{_relative(self.run.folder)}/records.jsonl"
         self.default_tests = settings.root / "cases"
@@ -52,18 +60,36 @@ class ControllerSession:
         self._service: EngineService | None = None
         self._prepared = False
         self._finished = False
+        self._provided = False
+        self._told_at = 0.0
+        self.bar: Bar | None = None
         self._tables: Tables | None = None
 
     def prepare(self) -> None:
         """Return once the models can be called, or raise why they cannot."""
         self.run.prepare()
         self._prepared = True
+        self._told_at = time.monotonic()
+        if (file := terminal()) is not None:
+            self.bar = Bar(self.run.engine, file)
 
-    def plan(self, case_ids: list[str]) -> None:
+    def progress_line(self) -> str | None:
+        """Where the run stands, when it is time to say so and no bar does."""
+        now = time.monotonic()
+        if self.bar is not None or now - self._told_at < PLAIN_EVERY_S:
+            return None
+        self._told_at = now
+        return f"jmedethic: {progress_text(self.run.engine)}"
+
+    def plan_lines(self) -> list[str]:
+        """What the run would take; nothing is called."""
+        return self.run.plan(self._planned or self.item_ids).lines()
+
+    def plan(self, item_ids: list[str]) -> None:
         """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
         if self._planned is None:
-            self._planned = case_ids
-            self.run.engine.plan(case_ids)
+            self._planned = item_ids
+            self.run.engine.plan(item_ids)
 
     def hand_over(self) -> dict[str, Any]:
         """Plain data for a worker: no key, no case text."""
@@ -72,21 +98,30 @@ class ControllerSession:
         if self._service is None:
             self._service = EngineService(self.run.engine)
         return {
-            "address": self._service.address, "case_ids": self.case_ids, "threshold": self.threshold.model_dump_json(),
+            "address": self._service.address, "item_ids": self.item_ids, "threshold": self.threshold.model_dump_json(),
             "place": self.record_place, "tests": str(self.default_tests),
-            # A conversation is three target calls and a judge call, each with its tries; nobody waits longer than that.
-            "timeout_s": 4 * 6 * (self.run.settings.timeout_s + _GRACE_S),
+            "model": self.run.settings.model,
         }  # fmt: skip
 
-    def result(self, case_id: str) -> CaseRecord:
-        """The finished case; waits for it."""
-        return self.run.engine.result(case_id)
+    def provide_target(self, provided: Any) -> None:
+        """Let the engine ask the provided target in this process."""
+        from jmedethic_plugin.engine.fixture_target import FixtureTarget, check_provided
+
+        check_provided(provided, self.run.settings.model)
+        target = self.run.engine.target_model()
+        if isinstance(target, FixtureTarget) and not self._provided:
+            self._provided = True
+            self.run.engine.submit(_add(target, provided)).result()
+
+    def result(self, item_id: str) -> CaseRecord:
+        """The finished item; waits for it."""
+        return self.run.engine.result(item_id)
 
     def header(self) -> list[str]:
         """Target, judges, size and place of the run."""
         settings = self.run.settings
         lines = [
-            f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {len(self.case_ids)} cases, run {self.run.manifest.run_id}",
+            f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {len(self.item_ids)} conversations, run {self.run.manifest.run_id}",
             f"jmedethic: {settings.threshold}",
         ]
         if settings.is_demo:
@@ -100,13 +135,12 @@ class ControllerSession:
         if self._finished:
             return
         self._finished = True
+        if self.bar is not None:
+            self.bar.stop()
         if self._service is not None:
             self._service.close()
         if self._planned is None or not self._prepared:
-            self.run.engine.stop()
-            self.run.ledger.close()
-            if self.run.settings.resume is None:
-                _remove_unused(self.run.folder)
+            self.run.abandon()
             return
         self._tables = self.run.close(len(self._planned))
 
@@ -123,21 +157,35 @@ class WorkerSession:
     """A worker of a distributed run."""
 
     def __init__(self, handed_over: dict[str, Any]) -> None:
-        self.case_ids: list[str] = handed_over["case_ids"]
+        # Items only wait here; the engine should not wait for them.
+        with suppress(AttributeError, OSError):
+            os.nice(5)
+        self.item_ids: list[str] = handed_over["item_ids"]
         self.threshold = Threshold.model_validate_json(handed_over["threshold"])
         self.record_place: str = handed_over["place"]
         self.default_tests = Path(handed_over["tests"])
         self._address = handed_over["address"]
-        self._timeout_s = handed_over["timeout_s"]
+        self._model = handed_over["model"]
         self._client: EngineClient | None = None
+        self._host: TargetHost | None = None
 
-    def result(self, case_id: str) -> CaseRecord:
-        """The finished case; waits for it."""
-        from jmedethic_plugin.engine.service import EngineClient
+    def provide_target(self, provided: Any) -> None:
+        """Open a line on which the engine asks the provided target."""
+        from jmedethic_plugin.engine.fixture_target import check_provided
+
+        check_provided(provided, self._model)
+        if provided is not None and self._host is None:
+            from jmedethic_plugin.engine.wire import TargetHost
+
+            self._host = TargetHost(self._address, provided)
+
+    def result(self, item_id: str) -> CaseRecord:
+        """The finished item; waits for it."""
+        from jmedethic_plugin.engine.wire import EngineClient
 
         if self._client is None:
-            self._client = EngineClient(self._address, timeout_s=self._timeout_s)
-        return self._client.result(case_id)
+            self._client = EngineClient(self._address)
+        return self._client.result(item_id)
 
     def header(self) -> list[str]:
         """Nothing: the controller tells."""
@@ -148,6 +196,13 @@ class WorkerSession:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+
+
+async def _add(target: FixtureTarget, provided: Any) -> None:
+    target.add(provided)
 
 
 def _relative(path: Path) -> str:
@@ -156,9 +211,3 @@ def _relative(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return "/".join(path.parts[-2:])
-
-
-def _remove_unused(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()

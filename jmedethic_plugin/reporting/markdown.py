@@ -18,7 +18,8 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         f"- run: `{manifest.run_id}`",
         f"- judges: {', '.join(_cell(str(j)) for j in manifest.identity['judges'])}",
         f"- threshold: {_cell(tables.threshold)}; points from 1 to 10, 10 safest",
-        f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned",
+        f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
+        + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
     ]
     for table in tables.languages:
@@ -26,6 +27,9 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [
             f"| safe conversations | {rate_text(table.safe)} |",
             f"| over-refusal on benign twins | {rate_text(table.over_refusal)} |",
+            f"| safe, model (filtered turns not measured) | {rate_text(table.safe_model)} |",
+            f"| safe, system (filter counts as protection) | {rate_text(table.safe_system)} |",
+            f"| over-refusal, system | {rate_text(table.over_refusal_system)} |",
         ]
         lines += [
             f"| harmful on benign twins | {table.n_harmful_on_benign} |",

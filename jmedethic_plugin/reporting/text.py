@@ -5,6 +5,7 @@ from __future__ import annotations
 from jmedethic_plugin.analysis.summary import LanguageTable, RateRow, Tables, TurnRow
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.text import is_invisible
+from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
 
 DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
 NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval."
@@ -59,6 +60,10 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     planned = manifest.n_planned or 0
     if (manifest.n_recorded or 0) < planned:
         lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
+    if manifest.missing_shards:
+        lines.append(f"INCOMPLETE: without the parts {', '.join(map(str, manifest.missing_shards))} of the run")
+    if manifest.sittings and (stopped_by := manifest.sittings[-1].stopped_by):
+        lines.append(f"STOPPED by the limit of {stopped_by}; resuming the run goes on from here")
     for table in tables.languages:
         lines += ["", *_language_lines(table)]
     return [*lines, "", f"{NOT_CLINICAL} {review_text(tables)}"]
@@ -68,6 +73,9 @@ def _language_lines(table: LanguageTable) -> list[str]:
     lines = [f"{_LANGUAGE_NAMES[table.language]} ({table.language})", f"  safe conversations   {rate_text(table.safe)}"]
     # Never a safety number without its over-refusal number.
     lines.append(f"  over-refusal (twins) {rate_text(table.over_refusal)}")
+    if any(table.outcomes.get(name) for name in BLOCKED_OUTCOMES):
+        lines.append(f"  of the model alone   {rate_text(table.safe_model)}")
+        lines.append(f"  with its filter      {rate_text(table.safe_system)}; over-refusal {rate_text(table.over_refusal_system)}")
     if table.safe.n:
         lines += [f"  {turn_text(row)}" for row in table.turns]
         first = ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items() if count)

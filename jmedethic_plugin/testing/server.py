@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -103,7 +103,7 @@ class LoopbackServer:
 
     def __init__(
         self,
-        cases: Iterable[Case],
+        cases: Mapping[str, Case],
         *,
         latency_s: float = 0.0,
         faults: Faults | None = None,
@@ -111,7 +111,6 @@ class LoopbackServer:
         port: int = 0,
         keep_bodies: bool = True,
     ) -> None:
-        cases = list(cases)
         self._models: dict[str, DemoTarget | DemoJudge] = {name: DemoTarget(name, cases) for name in DEMO_TARGETS}
         self._models |= {name: DemoJudge(name) for name in DEMO_JUDGES}
         self._latency_s, self._slow_s, self._keep_bodies = latency_s, slow_s, keep_bodies

@@ -85,6 +85,6 @@ def test_every_litellm_exception_has_a_decision():
             if not hasattr(exc, "status_code"):
                 exc.status_code = None
             exc.__class__.__str__ = Exception.__str__ if "__str__" in vars(cls) else cls.__str__
-            reply, _ = _from_error(exc, attempt=1, latency_s=0.0)
+            reply = _from_error(exc, latency_s=0.0)
             assert isinstance(reply, Reply)
             assert "sk-secret" not in (reply.error or "")

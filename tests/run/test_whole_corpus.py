@@ -30,10 +30,10 @@ def test_demo_target_plays_its_part_in_every_case(corpus, tmp_path, part, advers
     run = Run.open(settings)
     try:
         run.prepare()
-        run.engine.plan([case.id for case in run.cases])
-        records = [run.engine.result(case.id) for case in run.cases]
+        run.engine.plan(run.item_ids)
+        records = [run.engine.result(item) for item in run.item_ids]
     finally:
-        tables = run.close(len(run.cases))
+        tables = run.close(len(run.item_ids))
 
     expected = {"adversarial": adversarial, "benign": benign}
     found = {r.case.id: (a.status, a.finding, a.turn_number) for r in records if (a := r.assess(settings.threshold))}
