@@ -24,7 +24,7 @@ demo: $(VENV)/.run
 	echo "demo: the target gave way as its name says; open the report named above in a browser"
 
 test: $(VENV)/.run
-	$(BIN)/python -m pytest tests -n 2 -q
+	$(BIN)/python -m pytest tests -n 3 -q
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
