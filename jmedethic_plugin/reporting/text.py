@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jmedethic_plugin.analysis.summary import LanguageTable, RateRow, Tables, TurnRow
 from jmedethic_plugin.core.record import Manifest
-from jmedethic_plugin.core.text import is_invisible
+from jmedethic_plugin.core.text import has_invisible, is_invisible
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
 
 DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
@@ -48,6 +48,8 @@ def review_text(tables: Tables) -> str:
 
 def visible(text: str) -> str:
     """Text with control, bidi and other invisible characters shown as ``<U+202E>``, so that a terminal or page cannot be steered."""
+    if not has_invisible(text):
+        return text
     return "".join(ch if ch in "\n\t" or not is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
 
 

@@ -1,9 +1,12 @@
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jmedethic_plugin.analysis.summary import summarize
 from jmedethic_plugin.core.record import CaseRecord, Manifest
+from jmedethic_plugin.core.text import is_invisible
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.core.transcript import Reply
 from jmedethic_plugin.reporting.html import render_html
@@ -99,6 +102,14 @@ def test_markdown_holds_no_case_text_and_no_broken_cell(records, manifest):
 @pytest.mark.parametrize(("text", "shown"), [("a\u202eb", "a<U+202E>b"), ("\x1b[31m", "<U+001B>[31m"), ("改行\nタブ\t", "改行\nタブ\t"), ("\U000e0041", "<U+E0041>")])
 def test_invisible_characters_are_shown(text, shown):
     assert visible(text) == shown
+
+
+@given(st.text(st.characters() | st.sampled_from("\ufe00\ufe0f\u200b\u202e\x1b\n\t\u3000あa")))
+def test_quick_look_misses_no_invisible_character(text):
+    shown = visible(text)
+
+    assert not any(is_invisible(ch) and ch not in "\n\t" for ch in shown)
+    assert (shown == text) == (not any(is_invisible(ch) and ch not in "\n\t" for ch in text))
 
 
 def test_failure_message_names_turn_points_threshold_record_and_no_text(records):
