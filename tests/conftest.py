@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from jmedethic_plugin.core.transcript import Reply, Turn
 from jmedethic_plugin.core.verdict import PanelVerdict, Scored, Unscored
@@ -10,6 +11,9 @@ from jmedethic_plugin.corpus.loading import load_corpus
 from tests.postgresql import postgresql_server, postgresql_url
 
 __all__ = ["postgresql_server", "postgresql_url"]
+
+settings.register_profile("suite", deadline=None)  # a slow machine, or the first import of SciPy, is no failure
+settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
 

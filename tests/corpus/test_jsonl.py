@@ -92,7 +92,7 @@ def heads(corpus, n):
     return made
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(n_parts=st.integers(1, 12), languages=st.sampled_from([["ja"], ["en"], ["ja", "en"]]))
 def test_parts_are_a_partition_and_keep_scenes_together(corpus, n_parts, languages):
     from jmedethic_plugin.errors import ConfigError

@@ -175,7 +175,7 @@ def test_unknown_keys_are_told_together(small):
         apply_reviews(load_corpus(small), rows)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.text(st.characters(codec="utf-8"), max_size=40))
 def test_any_comment_survives_in_the_yaml(small, comment):
     corpus = load_corpus(small)
