@@ -38,6 +38,13 @@ def ask(url: str, path: str) -> dict[str, Any]:
         return json.load(answer)
 
 
+def suite(url: str, *options: str) -> list[str]:
+    """The suite's own command: target and both judges at the server, quiet."""
+    quiet = ["-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider"]
+    judges = ["--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", url]
+    return [sys.executable, "-m", "pytest", *quiet, "--model", "openai/target", "--api-base", url, *judges, *options]
+
+
 @dataclass
 class Taken:
     """What a command took."""

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-from measure import run, server, spread
+from measure import run, server, spread, suite
 
 
 def main() -> None:
@@ -23,11 +22,7 @@ def main() -> None:
     ratios, refused = [], []
     with server(latency=a.latency, per_second=a.per_second) as url, tempfile.TemporaryDirectory() as folder:
         Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        command = [
-            sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider", "--sample", str(a.sample),
-            "--model", "openai/target", "--api-base", url, "--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", url,
-            "--max-in-flight", "64",
-        ]  # fmt: skip
+        command = suite(url, "--sample", str(a.sample), "--max-in-flight", "64")
         for _ in range(a.runs):
             taken = run(command, url, Path(folder))
             stats = taken.stats

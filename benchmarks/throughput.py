@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-from measure import run, server, spread
+from measure import run, server, spread, suite
 
 OPEN = 64
 
@@ -25,11 +24,8 @@ def main() -> None:
     ratios, cpus, memories, firsts, walls = [], [], [], [], []
     with server(latency=a.latency) as url, tempfile.TemporaryDirectory() as folder:
         Path(folder, "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        command = [
-            sys.executable, "-m", "pytest", "-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider", "-m", "adversarial", "-n", a.workers,
-            "--model", "openai/target", "--api-base", url, "--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", url,
-            "--max-in-flight", str(OPEN), *(["--sample", str(a.sample)] if a.sample else []),
-        ]  # fmt: skip
+        sample = ["--sample", str(a.sample)] if a.sample else []
+        command = suite(url, "-m", "adversarial", "-n", a.workers, "--max-in-flight", str(OPEN), *sample)
         for _ in range(a.runs):
             taken = run(command, url, Path(folder))
             stats = taken.stats

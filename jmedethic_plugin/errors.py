@@ -14,6 +14,8 @@ JMedEthicError
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class JMedEthicError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -62,6 +64,17 @@ class DataErrors(DataError):  # noqa: N818  # the plural of DataError
 
     def __reduce__(self) -> tuple[object, ...]:
         return (DataErrors, (self.errors,))
+
+
+def raise_all(errors: list[DataError]) -> None:
+    """Raise what was found: one mistake as itself, several together, none not at all."""
+    if errors:
+        raise errors[0] if len(errors) == 1 else DataErrors(errors)
+
+
+def unreadable(path: Path, exc: OSError, expected: str) -> DataError:
+    """A file that the system does not let us read."""
+    return DataError(str(path), found=f"an unreadable file ({exc.strerror})", expected=expected, remedy="Check path and permissions.")
 
 
 class ModelError(JMedEthicError):

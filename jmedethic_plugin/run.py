@@ -26,7 +26,7 @@ from jmedethic_plugin.corpus.loading import languages_of, load_corpus
 from jmedethic_plugin.corpus.selection import select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
-from jmedethic_plugin.engine.planning import Observed, Plan, observe, plan_run
+from jmedethic_plugin.engine.planning import Plan, observe, plan_run
 from jmedethic_plugin.engine.ports import ChatModel, Price
 from jmedethic_plugin.engine.scheduler import Engine
 from jmedethic_plugin.errors import ConfigError
@@ -81,7 +81,9 @@ class Run:
             threshold=settings.threshold, eager=eager,
         )  # fmt: skip
         engine.start()
-        return cls(settings, chosen.cases, chosen.guidelines, items_of(settings, chosen.ids), folder, manifest, ledger, engine, lock)
+        # All cases before the next repeat, so that a run that is stopped has seen each of them.
+        items = [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in chosen.ids]
+        return cls(settings, chosen.cases, chosen.guidelines, items, folder, manifest, ledger, engine, lock)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -101,7 +103,13 @@ class Run:
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will take, by what earlier sittings of this run saw and else by assumption."""
-        return plan_of(self.settings, self.cases, self.guidelines, item_ids, observe(self.ledger.replies_of("target", "judge")))
+        settings = self.settings
+        return plan_run(
+            item_ids, self.cases, self.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
+            prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
+            max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
+            observed=observe(self.ledger.replies_of("target", "judge")),
+        )  # fmt: skip
 
     def abandon(self) -> None:
         """Stop before anything was called; a folder made for this run is removed."""
@@ -163,26 +171,6 @@ def choose_cases(settings: Settings) -> Chosen:
     return Chosen(case_set, ids, corpus.guidelines, case_set.hash_of(whole))
 
 
-def items_of(settings: Settings, case_ids: Sequence[str]) -> list[str]:
-    """What is to be played: the cases, once for each repeat, all cases before the next repeat."""
-    return [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in case_ids]
-
-
-def plan_of(
-    settings: Settings,
-    cases: Mapping[str, Case],
-    guidelines: Mapping[str, Guideline],
-    item_ids: Sequence[str],
-    observed: Mapping[str, Observed],
-) -> Plan:
-    """What playing items will take; needs no key and calls nothing."""
-    return plan_run(
-        item_ids, cases, guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
-        prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
-        max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates, observed=observed,
-    )  # fmt: skip
-
-
 def _price(settings: Settings, model: str) -> Price | None:
     if model in settings.prices or is_demo_id(model):
         return settings.prices.get(model, Price(0.0, 0.0))
@@ -219,12 +207,13 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
         for folder, manifest in parts.items():
             source = Ledger(folder / "ledger.sqlite", manifest.run_id)
             try:
-                fresh = [row for row in source.rows() if _row_hash(row) not in known]
+                fresh = {digest: row for row in source.rows() if (digest := _row_hash(row)) not in known}
             finally:
                 source.close()
-            for start in range(0, len(fresh), 1000):
-                ledger.add(fresh[start : start + 1000])
-            known |= {_row_hash(row) for row in fresh}
+            rows = list(fresh.values())
+            for start in range(0, len(rows), 1000):
+                ledger.add(rows[start : start + 1000])
+            known |= fresh.keys()
         records = list(ledger.records())
         n_parts = max((m.shard[1] for m in parts.values() if m.shard is not None), default=0)
         present = {m.shard[0] for m in parts.values() if m.shard is not None}
@@ -360,7 +349,7 @@ def make_models(settings: Settings, cases: Mapping[str, Case]) -> tuple[ChatMode
             return demo_model(model_id, cases)
         if is_target and is_fixture_id(model_id):
             name = model_id.removeprefix(FIXTURE_PREFIX)
-            return FixtureTarget(model_id, partial(_url_model, settings, f"openai/{name}"), settings.prices.get(model_id))
+            return FixtureTarget(model_id, partial(_url_model, settings, name), settings.prices.get(model_id))
         from jmedethic_plugin.engine.litellm_model import LiteLlmModel  # 3-4 s of import, only where calls are made
 
         return LiteLlmModel(
@@ -371,10 +360,13 @@ def make_models(settings: Settings, cases: Mapping[str, Case]) -> tuple[ChatMode
     return make(settings.model, is_target=True), tuple(make(judge, is_target=False) for judge in settings.judges)
 
 
-def _url_model(settings: Settings, model_id: str, url: str) -> ChatModel:
+def _url_model(settings: Settings, name: str, url: str) -> ChatModel:
     from jmedethic_plugin.engine.litellm_model import LiteLlmModel
 
-    return LiteLlmModel(model_id, role="target", api_base=url, timeout_s=settings.timeout_s, served_as=settings.served_as)
+    return LiteLlmModel(
+        f"openai/{name}", role="target", api_base=url, timeout_s=settings.timeout_s, served_as=settings.served_as,
+        price=settings.prices.get(settings.model),
+    )  # fmt: skip
 
 
 def _now() -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from measure import run, server  # noqa: E402
+from measure import run, server, suite  # noqa: E402
 
 from jmedethic_plugin.corpus.loading import corpus_root, load_corpus  # noqa: E402
 
@@ -35,9 +35,8 @@ def main() -> None:
             (root / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
             (root / "job.json").write_text(json.dumps(job), encoding="utf-8")
             python, quiet = sys.executable, ["-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider"]
-            models = ["--model", "openai/target", "--api-base", url, "--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", url]
             peers = {
-                "JMedEthic, -n 2": [python, "-m", "pytest", *quiet, "-m", "adversarial", "-n", "2", *models],
+                "JMedEthic, -n 2": suite(url, "-m", "adversarial", "-n", "2"),
                 "threads over the OpenAI client": [python, str(HERE / "threads_openai.py"), url, "job.json"],
                 "asyncio over LiteLLM": [python, str(HERE / "async_litellm.py"), url, "job.json"],
                 "pytest + LiteLLM, -n 16": [python, "-m", "pytest", *quiet, "-c", str(root / "pytest.ini"), "-n", "16", "-p", "no:jmedethic_plugin.plugin", str(HERE / "test_pytest_litellm.py")],

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, StringConstraints, model_validator
 
 from jmedethic_plugin.core.base import Bilingual, Language, Text, Value, content_hash
-from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, GuidelineId, StrategyId, text_digest
-from jmedethic_plugin.core.review import IsoDate, Review, ReviewStatus, status_of
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, GuidelineId, StrategyId
+from jmedethic_plugin.core.review import IsoDate, Reviewed, ReviewStatus
 
 N_TURNS = 3
 
@@ -47,7 +47,7 @@ class Factors(Value):
     """Harm if the request were fulfilled."""
 
 
-class CaseEntry(Value):
+class CaseEntry(Reviewed):
     """One conversation as it stands in a case file, both languages side by side."""
 
     id: EntryId
@@ -64,17 +64,6 @@ class CaseEntry(Value):
     """What a violating answer would contain, described from outside."""
     acceptable: Bilingual
     turns: Annotated[tuple[Bilingual, ...], Field(min_length=N_TURNS, max_length=N_TURNS)]
-    reviews: tuple[Review, ...]
-
-    @property
-    def text_digest(self) -> str:
-        """What a review of this entry is a review of: everything but the reviews, both languages."""
-        return text_digest(self)
-
-    @property
-    def review_status(self) -> ReviewStatus:
-        """What the reviews amount to for the entry as it stands."""
-        return status_of(self.reviews, self.text_digest)
 
     @property
     def group(self) -> str:
@@ -173,12 +162,7 @@ class Case(Value):
     @property
     def sort_key(self) -> tuple[Any, ...]:
         """Order of cases everywhere: language (ja first), guideline, strategies before twins, number."""
-        return (
-            self.language != "ja",
-            self.guideline_id,
-            group_order(self.group),
-            int(self.id.rsplit("-", 1)[1]),
-        )
+        return case_sort_key(self.language, self.guideline_id, self.group, self.id)
 
     def __repr__(self) -> str:  # the texts must not reach a console through a traceback
         return f"Case({self.id!r})"
@@ -189,14 +173,14 @@ class Case(Value):
 _GROUP_ORDER = {group: n for n, group in enumerate((*STRATEGY_IDS, *(f"benign_{level}" for level in TWIN_LEVELS)))}
 
 
+def case_sort_key(language: Language, guideline_id: str, group: str, case: str) -> tuple[bool, str, int, int]:
+    """Running order: language (ja first), guideline, strategies before twins, number."""
+    return language != "ja", guideline_id, _GROUP_ORDER[group], int(case.rsplit("-", 1)[1])
+
+
 def is_group(name: str) -> bool:
     """Whether a name is a strategy or ``benign_<level>``."""
     return name in _GROUP_ORDER
-
-
-def group_order(group: str) -> int:
-    """Where cases of a strategy or twin level stand: strategies first, as in the paper's table."""
-    return _GROUP_ORDER[group]
 
 
 def case_id(language: Language, guideline_id: str, entry_id: str) -> str:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
-from jmedethic_plugin.core.base import Bilingual, Text, Value, content_hash
-from jmedethic_plugin.core.review import IsoDate, Review, ReviewStatus, status_of
+from jmedethic_plugin.core.base import Bilingual, Text, Value
+from jmedethic_plugin.core.review import IsoDate, Reviewed
 
 Category = Literal["A", "B", "C", "D", "E", "F", "G", "H"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -38,11 +38,6 @@ STRATEGY_IDS: tuple[StrategyId, ...] = get_args(StrategyId)
 GuidelineId = Annotated[str, StringConstraints(pattern=r"^[A-H][0-9]{2}$")]
 
 
-def text_digest(value: Value) -> str:
-    """First 16 hex digits of the content hash of a reviewed value, its reviews left out."""
-    return content_hash(value.model_dump(mode="json", exclude={"reviews"}))[:16]
-
-
 class Basis(Value):
     """A statute, notice, judgment or declaration a guideline rests on."""
 
@@ -52,7 +47,7 @@ class Basis(Value):
     """Year of enactment, or date of the notice or edition meant."""
 
 
-class Guideline(Value):
+class Guideline(Reviewed):
     """One of the 67 guidelines of our own catalogue."""
 
     id: GuidelineId
@@ -70,17 +65,6 @@ class Guideline(Value):
     see_also: tuple[GuidelineId, ...]
     verify: tuple[Text, ...]
     """What a lawyer or physician should still check, in English."""
-    reviews: tuple[Review, ...]
-
-    @property
-    def text_digest(self) -> str:
-        """What a review of this guideline is a review of."""
-        return text_digest(self)
-
-    @property
-    def review_status(self) -> ReviewStatus:
-        """What the reviews amount to for the guideline as it stands."""
-        return status_of(self.reviews, self.text_digest)
 
 
 class GuidelineFile(Guideline):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Literal, get_args
 
 from pydantic import StringConstraints
 
-from jmedethic_plugin.core.base import Text, Value
+from jmedethic_plugin.core.base import Text, Value, content_hash
 
 IsoDate = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$")]
 IsoDay = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
@@ -50,3 +51,19 @@ def status_of(reviews: Sequence[Review], digest: str) -> ReviewStatus:
     if not verdicts:
         return "not_by_clinician"
     return "rejected" if "reject" in verdicts else "change_asked" if "change" in verdicts else "agreed"
+
+
+class Reviewed(Value):
+    """A value that people review, with the reviews it has had."""
+
+    reviews: tuple[Review, ...]
+
+    @cached_property
+    def text_digest(self) -> str:
+        """What a review is a review of: first 16 hex digits of the content hash, without the reviews and what belongs to the file."""
+        return content_hash(self.model_dump(mode="json", exclude={"reviews", "format", "canary"}))[:16]
+
+    @property
+    def review_status(self) -> ReviewStatus:
+        """What the reviews amount to for the text as it stands."""
+        return status_of(self.reviews, self.text_digest)

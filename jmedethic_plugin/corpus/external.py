@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jmedethic_plugin.errors import DataError, DataErrors
+from jmedethic_plugin.errors import DataError, raise_all, unreadable
 
 _SINGLE = ("prompt", "question", "harmful_medical_request", "request", "instruction", "text", "user")
 _LISTS = ("turns", "user_turns", "conversation", "messages", "history", "questions")
@@ -54,13 +54,10 @@ def read_user_texts(path: Path, field: str | None = None) -> dict[str, str]:
                 if len(errors) == _MAX_ERRORS:
                     break
     except OSError as exc:
-        raise DataError(
-            str(path), found=f"an unreadable file ({exc.strerror})", expected="a JSONL file", remedy="Check path and permissions."
-        ) from exc
+        raise unreadable(path, exc, "a JSONL file") from exc
     except UnicodeDecodeError as exc:
         raise DataError(str(path), found="bytes that are not UTF-8", expected="UTF-8 text", remedy="Save the file as UTF-8.") from exc
-    if errors:
-        raise errors[0] if len(errors) == 1 else DataErrors(errors)
+    raise_all(errors)
     if not found:
         raise DataError(str(path), found="no row", expected="at least one JSON object", remedy="Check that the export finished.")
     return found

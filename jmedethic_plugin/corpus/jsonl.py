@@ -16,10 +16,10 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from jmedethic_plugin.core.base import CANARY, Language, Text, Value, content_hash
-from jmedethic_plugin.core.case import N_TURNS, Case, CaseId, EntryId, Factors, Kind, case_id, group_order, is_group
+from jmedethic_plugin.core.case import N_TURNS, Case, CaseId, EntryId, Factors, Kind, case_id, case_sort_key, is_group
 from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, Guideline, GuidelineId, StrategyId
 from jmedethic_plugin.corpus.loading import parse_value
-from jmedethic_plugin.errors import DataError, DataErrors
+from jmedethic_plugin.errors import DataError, DataErrors, raise_all, unreadable
 
 _MAX_ERRORS = 20
 
@@ -86,7 +86,7 @@ class CaseHead:
     @property
     def sort_key(self) -> tuple[bool, str, int, int]:
         """As `core.case.Case.sort_key`."""
-        return self.language != "ja", self.guideline_id, group_order(self.group), int(self.id.rsplit("-", 1)[1])
+        return case_sort_key(self.language, self.guideline_id, self.group, self.id)
 
 
 class CaseSet(Mapping[str, Case]):
@@ -117,19 +117,14 @@ class CaseSet(Mapping[str, Case]):
                 heads[head.id] = head
                 if len(errors) >= _MAX_ERRORS:
                     break
-        if errors:
-            raise errors[0] if len(errors) == 1 else DataErrors(errors)
+        raise_all(errors)
         self.heads: dict[str, CaseHead] = dict(sorted(heads.items(), key=lambda item: item[1].sort_key))
 
     def _index(self, number: int, path: Path, errors: list[DataError]) -> Iterator[CaseHead]:
         try:
             file = path.open("rb")
         except OSError as exc:
-            errors.append(
-                DataError(
-                    str(path), found=f"an unreadable file ({exc.strerror})", expected="a JSONL file", remedy="Check path and permissions."
-                )
-            )
+            errors.append(unreadable(path, exc, "a JSONL file"))
             return
         offset = 0
         with file:

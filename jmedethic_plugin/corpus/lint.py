@@ -57,6 +57,8 @@ class Entry:
     guideline_id: str
     entry: CaseEntry
     file: Path
+    index: int
+    """Among the file's cases, from 0."""
     place: str
     """File and line."""
 
@@ -78,7 +80,7 @@ class Entry:
 def entries_of(corpus: Corpus) -> list[Entry]:
     """All case entries in file order."""
     return [
-        Entry(file.value.guideline, entry, file.path, file.place("cases", index))
+        Entry(file.value.guideline, entry, file.path, index, file.place("cases", index))
         for file in corpus.case_files
         for index, entry in enumerate(file.value.cases)
     ]

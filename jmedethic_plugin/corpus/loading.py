@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value, content_hash
 from jmedethic_plugin.core.case import Case, CaseFile
-from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile, text_digest
+from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile
 from jmedethic_plugin.corpus.yamlfile import Lines, read_yaml
-from jmedethic_plugin.errors import ConfigError, DataError, DataErrors
+from jmedethic_plugin.errors import ConfigError, DataError, DataErrors, raise_all
 
 _V = TypeVar("_V", bound=Value)
 
@@ -54,7 +54,7 @@ class Corpus:
         """Hash of the cases and of the guidelines they stand on: what a run measured with."""
         ids = sorted(case_ids)
         guidelines = sorted({self.cases[i].guideline_id for i in ids})
-        return content_hash([[self.cases[i].digest for i in ids], [text_digest(self.guidelines[g]) for g in guidelines]])
+        return content_hash([[self.cases[i].digest for i in ids], [self.guidelines[g].text_digest for g in guidelines]])
 
 
 def corpus_root(start: Path) -> Path:
@@ -110,8 +110,7 @@ def load_corpus(root: Path) -> Corpus:
                             critical=guideline_found.critical, language=language,
                         )  # fmt: skip
                         cases.setdefault(case.id, case)
-    if errors:
-        raise errors[0] if len(errors) == 1 else DataErrors(errors)
+    raise_all(errors)
     ordered = {c.id: c for c in sorted(cases.values(), key=lambda c: c.sort_key)}
     return Corpus(guidelines, strategies, ordered, tuple(guideline_files), tuple(case_files))
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from jmedethic_plugin.core.case import CaseFile
 from jmedethic_plugin.core.review import PROFESSIONS, REVIEW_VERDICTS, IsoDay, Profession, Review, ReviewVerdict
 from jmedethic_plugin.core.text import is_invisible
 from jmedethic_plugin.corpus.lint import Entry, entries_of
 from jmedethic_plugin.corpus.loading import Corpus, SourceFile
-from jmedethic_plugin.errors import DataError, DataErrors
+from jmedethic_plugin.errors import DataError, raise_all, unreadable
 
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("key", "項目"), ("title", "題"), ("request_ja", "狙い"), ("turn1_ja", "1回目の発言"), ("turn2_ja", "2回目の発言"), ("turn3_ja", "3回目の発言"),
@@ -32,6 +31,8 @@ PROFESSION_NAMES: dict[Profession, str] = {
     "physician": "医師", "dentist": "歯科医師", "nurse": "看護師", "pharmacist": "薬剤師", "other_clinician": "その他の医療職", "ethicist": "倫理の専門家",
     "lawyer": "法律家", "other": "その他",
 }  # fmt: skip
+FORMULA_START = re.compile(r"[=+\-@\t\r]")
+"""What makes a spreadsheet take a cell for a formula; the sheets put an apostrophe before it."""
 _REQUIRED = ("key", "text", "verdict")
 
 
@@ -93,8 +94,7 @@ def read_sheet(path: Path, *, reviewer: str | None, profession: Profession | Non
             rows.append(_row(where, values, reviewer, profession, date))
         except DataError as exc:
             errors.append(exc)
-    if errors:
-        raise errors[0] if len(errors) == 1 else DataErrors(errors)
+    raise_all(errors)
     return rows, n_blank
 
 
@@ -102,9 +102,7 @@ def _decode(path: Path) -> str:
     try:
         raw = path.read_bytes()
     except OSError as exc:
-        raise DataError(
-            str(path), found=f"an unreadable file ({exc.strerror})", expected="a CSV sheet", remedy="Check path and permissions."
-        ) from exc
+        raise unreadable(path, exc, "a CSV sheet") from exc
     encodings = ["utf-16"] if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "cp932"]
     for encoding in encodings:
         try:
@@ -172,7 +170,7 @@ def apply_reviews(corpus: Corpus, rows: Iterable[SheetRow]) -> dict[Path, str]:
                 )
             )
             continue
-        value = found.entry if isinstance(found, Entry) else found.value.to_guideline()
+        value = found.entry if isinstance(found, Entry) else found.value
         if row.text != value.text_digest:
             errors.append(DataError(
                 f"{row.where}: text", found=f"version {row.text or 'none'} of {row.key}", expected=f"version {value.text_digest}, the text as it stands",
@@ -184,17 +182,12 @@ def apply_reviews(corpus: Corpus, rows: Iterable[SheetRow]) -> dict[Path, str]:
             comment=_one_line(row.comment or "") or None,
         )  # fmt: skip
         path = found.file if isinstance(found, Entry) else found.path
-        field = ("cases", _index(corpus.files[path], row.key), "reviews") if isinstance(found, Entry) else ("reviews",)
+        field = ("cases", found.index, "reviews") if isinstance(found, Entry) else ("reviews",)
         waiting = added.setdefault(path, {}).setdefault(field, [])
         if review not in (*value.reviews, *waiting):
             waiting.append(review)
-    if errors:
-        raise errors[0] if len(errors) == 1 else DataErrors(errors)
+    raise_all(errors)
     return {path: _inserted(corpus.files[path], fields) for path, fields in added.items() if any(fields.values())}
-
-
-def _index(file: SourceFile[CaseFile], key: str) -> int:
-    return next(i for i, entry in enumerate(file.value.cases) if f"{file.value.guideline}-{entry.id}" == key)
 
 
 def _inserted(file: SourceFile[Any], fields: Mapping[tuple[str | int, ...], Sequence[Review]]) -> str:
@@ -220,5 +213,6 @@ def _yaml(review: Review, indent: int) -> list[str]:
 
 def _one_line(value: str) -> str:
     """On one line, without characters that YAML refuses or nobody sees and without the sheet's guard against formulas."""
-    value = re.sub(r"^'(?=[=+\-@\t\r])", "", value)
+    if value.startswith("'") and FORMULA_START.match(value, 1):
+        value = value[1:]
     return " ".join("".join(ch for ch in value if ch.isspace() or not is_invisible(ch)).split())

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from jmedethic_plugin.errors import DataError
+from jmedethic_plugin.errors import DataError, unreadable
 
 MAX_BYTES = 1 << 20
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,12 +39,7 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
     try:
         raw = path.read_bytes()
     except OSError as exc:
-        raise DataError(
-            name,
-            found=f"an unreadable file ({exc.strerror})",
-            expected="a readable YAML file",
-            remedy="Check path and permissions.",
-        ) from exc
+        raise unreadable(path, exc, "a readable YAML file") from exc
     if len(raw) > MAX_BYTES:
         raise DataError(
             name,

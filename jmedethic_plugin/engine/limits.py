@@ -1,8 +1,9 @@
 """How many calls may be open, how fast they may start, and who goes first.
 
 One dispatcher serves the whole run. Each pool (an address, or a model of a provider) has a gate that learns from what comes back: fewer
-calls open on 429 and overload, a pace just below what the provider let through, and both growing back. Caps that a user gives are a model's own. Waiting calls are served oldest conversation first, because with a
-first-come queue all conversations advance at the same pace and the first items finish late.
+calls open on 429 and overload, a pace just below what the provider let through, and both growing back. Caps that a user gives are a model's own.
+Waiting calls are served oldest conversation first, because with a first-come queue all conversations advance at the same pace and the first
+items finish late.
 """
 
 from __future__ import annotations
@@ -229,7 +230,8 @@ class Dispatcher:
         tokens
             Estimate of the call's tokens, for the cap; settled with the reply's own count.
         """
-        self.gates.setdefault(lane.pool, Gate(self.most, self._clock))
+        if lane.pool not in self.gates:
+            self.gates[lane.pool] = Gate(self.most, self._clock)
         turn: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting.setdefault(lane, []), _Waiting(priority, next(self._tickets), tokens, turn))
         self._pump()

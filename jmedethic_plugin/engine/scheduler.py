@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import content_hash
 from jmedethic_plugin.core.case import Case, split_item_id
-from jmedethic_plugin.core.guideline import Guideline, text_digest
+from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Message, Reply
@@ -229,7 +229,7 @@ class Engine:
     async def _play(self, case: Case, repeat: int, priority: int) -> CaseRecord:
         guideline = self._guidelines[case.guideline_id]
         key = content_hash(self._key_head | {
-            "case": case.digest, "guideline": text_digest(guideline), "rubric": rubric_hash(case.language), "repeat": repeat,
+            "case": case.digest, "guideline": guideline.text_digest, "rubric": rubric_hash(case.language), "repeat": repeat,
         })  # fmt: skip
         record = await self._known_or_claimed(key)
         if record is None:
@@ -259,8 +259,6 @@ class Engine:
         while True:
             if (known := self._ledger.find_record(key)) is not None:
                 return known
-            if not self._ledger.is_shared:
-                return None
             if self._ledger.claim(key, self._owner, now=time.time(), lease_s=LEASE_S):
                 return self._ledger.find_record(key)  # it may have been finished between the look and the claim
             await asyncio.sleep(_POLL_S)

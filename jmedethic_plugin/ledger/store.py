@@ -177,12 +177,6 @@ class Ledger:
         found = self._find(self._records, records, records.c.record_json, records.c.complete, key)
         return None if found is None else CaseRecord.model_validate_json(found)
 
-    def has_record(self, key: str) -> bool:
-        """Whether `find_record` would find one, without reading it."""
-        if self._records is not None:
-            return _short(key) in self._records
-        return self._find(None, records, records.c.key, records.c.complete, key) is not None
-
     def _find(
         self, index: dict[bytes, int] | None, table: sa.Table, column: sa.Column[str], usable: sa.ColumnElement[bool], key: str
     ) -> str | None:

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-
-import jinja2
 
 from jmedethic_plugin.analysis.summary import Tables
 from jmedethic_plugin.core.base import CANARY
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, percent, rate_text, visible
+from jmedethic_plugin.reporting.page import template
+from jmedethic_plugin.reporting.text import DEMO_NOTICE
 
 
 def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -> str:
     """The report. Texts of models and data sets enter as escaped text nodes only."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    )  # fmt: skip
     threshold = manifest.threshold
-    environment.filters.update(visible=visible, rate=rate_text, percent=percent)
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
         is_met=threshold.is_met, demo_notice=DEMO_NOTICE, canary=CANARY, categories=CATEGORY_TITLES,
     )  # fmt: skip

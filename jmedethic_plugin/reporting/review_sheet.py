@@ -6,17 +6,13 @@ import base64
 import csv
 import hashlib
 import io
-import re
 from collections.abc import Sequence
-from pathlib import Path
-
-import jinja2
 
 from jmedethic_plugin.core.base import CANARY, LANGUAGES
 from jmedethic_plugin.core.guideline import Guideline, Strategy
 from jmedethic_plugin.corpus.lint import Entry
-from jmedethic_plugin.corpus.reviews import COLUMNS, PROFESSION_NAMES, VERDICT_NAMES
-from jmedethic_plugin.reporting.text import visible
+from jmedethic_plugin.corpus.reviews import COLUMNS, FORMULA_START, PROFESSION_NAMES, VERDICT_NAMES
+from jmedethic_plugin.reporting.page import TEMPLATES, template
 
 _TWIN_NAMES = {"clear": "正当な質問(明らか)", "boundary": "正当な質問(境界)", "hard": "正当な質問(紛らわしい)"}
 
@@ -41,13 +37,8 @@ def render_csv(guideline: Guideline, entries: Sequence[Entry], strategies: dict[
 
 def render_sheet(guideline: Guideline, entries: Sequence[Entry], strategies: dict[str, Strategy]) -> str:
     """The sheet as one self-contained page that keeps what is typed and saves it as CSV."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    )  # fmt: skip
-    environment.filters.update(visible=visible)
-    script = (Path(__file__).parent / "templates" / "review.js").read_text(encoding="utf-8")
-    return environment.get_template("review.html.j2").render(
+    script = (TEMPLATES / "review.js").read_text(encoding="utf-8")
+    return template("review.html.j2").render(
         guideline=guideline, entries=[(entry, title_of(entry, strategies)) for entry in entries], canary=CANARY, verdicts=VERDICT_NAMES,
         professions=PROFESSION_NAMES, script=script, script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         columns=[f"{japanese} {name}" for name, japanese in COLUMNS if name in _SAVED],
@@ -77,4 +68,4 @@ def _case_row(entry: Entry, strategies: dict[str, Strategy]) -> dict[str, str]:
 
 def _cell(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if re.match(r"[=+\-@\t\r]", text) else text
+    return f"'{text}" if FORMULA_START.match(text) else text

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -13,20 +10,10 @@ from jmedethic_plugin.corpus.lint import MAX_OVERLAP, RULES, lint, lint_against
 from jmedethic_plugin.corpus.loading import load_corpus
 from jmedethic_plugin.errors import DataError, DataErrors
 
-ROOT = Path(__file__).parents[2]
 SKIP = {"spread"}  # one guideline cannot hold every strategy at every politeness
 KEIGO = "creative_ethnography-1"
 PLAIN = "gray_zone_ethnography-1"
 DESU_MASU = "sanitized_reproduction-1"
-
-
-@pytest.fixture
-def small(tmp_path):
-    for relative in ("guidelines/strategies.yaml", "guidelines/B/B11.yaml", "cases/B/B11.yaml"):
-        target = tmp_path / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / relative, target)
-    return tmp_path
 
 
 def edit(root, change, relative="cases/B/B11.yaml"):

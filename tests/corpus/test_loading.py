@@ -1,24 +1,9 @@
 """Each kind of mistake in a file gives one clear error."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 
 from jmedethic_plugin.corpus.loading import load_corpus
 from jmedethic_plugin.errors import DataError, DataErrors
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def small(tmp_path):
-    """A corpus of one guideline with its cases, to be broken."""
-    for relative in ("guidelines/strategies.yaml", "guidelines/B/B11.yaml", "cases/B/B11.yaml"):
-        target = tmp_path / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / relative, target)
-    return tmp_path
 
 
 def replace(path, old, new, count=1):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,17 +18,7 @@ from jmedethic_plugin.corpus.loading import load_corpus
 from jmedethic_plugin.corpus.reviews import COLUMNS, SheetRow, apply_reviews, read_sheet
 from jmedethic_plugin.errors import DataError, DataErrors
 
-ROOT = Path(__file__).parents[2]
 KEY = "B11-temporal_override-1"
-
-
-@pytest.fixture
-def small(tmp_path):
-    for relative in ("guidelines/strategies.yaml", "guidelines/B/B11.yaml", "cases/B/B11.yaml"):
-        target = tmp_path / "corpus" / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / relative, target)
-    return tmp_path / "corpus"
 
 
 @pytest.fixture

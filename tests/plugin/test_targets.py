@@ -52,10 +52,12 @@ def test_callable_object_and_plain_function_do_as_well(project):  # noqa: F811
 def test_address_from_a_fixture_is_called_over_http(project, corpus, workers):  # noqa: F811
     with LoopbackServer(corpus.cases) as server:
         project.makeconftest(f"import pytest\n@pytest.fixture(scope='session')\ndef target():\n    return {server.url!r}\n")
-        result = run(project, "--model", "fixture/eroding", *JUDGES, *FEW, *workers)
+        result = run(project, "--model", "fixture/eroding", "--price", "fixture/eroding=1,2", *JUDGES, *FEW, *workers)
 
     result.assert_outcomes(passed=3, failed=7)
     assert server.stats.by_model == {"eroding": 30}
+    sitting = json.loads((the_run(project) / "run.json").read_text(encoding="utf-8"))["sittings"][0]
+    assert (sitting["usd"] > 0, sitting["n_unpriced"]) == (True, 0)
     assert summary(the_run(project))["tables"]["languages"][0]["first_violation"] == {"1": 0, "2": 0, "3": 7}
 
 
