@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
+from datetime import datetime
+from importlib.metadata import version
 from typing import Any
 
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
@@ -29,6 +32,9 @@ litellm.telemetry = False
 
 BAD_RELEASES = {"1.82.7", "1.82.8"}
 """Releases of 24 March 2026 that carried a credential stealer."""
+
+_BARE_RELEASE = "1.106."
+"""Releases whose call without its decorator is known to work (the tests go over HTTP); any other is called as it is published."""
 
 _TRANSIENT_STATUS = {408, 409, 500, 502, 504}
 _OVERLOADED_STATUS = {503, 529}
@@ -93,8 +99,10 @@ class LiteLlmModel:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._api_key = self._check()
         self._route = model_id
+        self._call = litellm.acompletion
         provider, _, name = model_id.partition("/")
-        if provider == "openai" and api_base is not None:
+        self._is_light = provider == "openai" and api_base is not None
+        if self._is_light:
             # The same OpenAI protocol without the openai SDK in between: two thirds of the CPU time (benchmarks/README.md).
             self._route = f"hosted_vllm/{name}"
             self._api_key = self._api_key or os.environ.get("OPENAI_API_KEY")
@@ -102,11 +110,11 @@ class LiteLlmModel:
             free = dict.fromkeys(("input_cost_per_token", "output_cost_per_token"), 1e-12)
             free |= dict.fromkeys(("cache_creation_input_token_cost", "cache_read_input_token_cost"), 0.0)
             litellm.register_model({self._route: {"litellm_provider": "hosted_vllm", "mode": "chat", **free}})
-        self._is_light = self._route != model_id
+            if version("litellm").startswith(_BARE_RELEASE):
+                self._call = _bare_acompletion
+        self._takes_json = "response_format" in (litellm.get_supported_openai_params(self._route) or [])
 
     def _check(self) -> str | None:
-        from importlib.metadata import version
-
         if version("litellm") in BAD_RELEASES:
             raise ModelError(
                 f"litellm {version('litellm')} is a compromised release. Install the version in requirements/run.lock and change your keys."
@@ -143,7 +151,7 @@ class LiteLlmModel:
         started = time.monotonic()
         self._use_executor()
         try:
-            response = await asyncio.wait_for(litellm.acompletion(**self._request(messages, sampling)), self._timeout_s + 5)
+            response = await asyncio.wait_for(self._call(**self._request(messages, sampling)), self._timeout_s + 5)
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # every provider error becomes an outcome; nothing measured may be lost to an unknown class
@@ -166,13 +174,9 @@ class LiteLlmModel:
         }  # fmt: skip
         optional = {
             "temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
-            "response_format": {"type": "json_object"} if sampling.json_object and self._takes_json() else None,
+            "response_format": {"type": "json_object"} if sampling.json_object and self._takes_json else None,
         }  # fmt: skip
         return request | {name: value for name, value in optional.items() if value is not None}
-
-    def _takes_json(self) -> bool:
-        params = litellm.get_supported_openai_params(self._route)
-        return "response_format" in (params or [])
 
     def _from_response(self, response: Any, *, latency_s: float) -> Reply:
         choices = getattr(response, "choices", None) or []
@@ -205,6 +209,20 @@ class LiteLlmModel:
         name = served.rsplit("/", 1)[-1].lower()
         # Providers answer an undated name with the dated one and the other way round.
         return name.startswith(asked) or asked.startswith(name)
+
+
+async def _bare_acompletion(*, model: str, messages: list[dict[str, Any]], **request: Any) -> Any:
+    """LiteLLM's call without its decorator, which caches, prices and logs; none of it is used here, and it takes a third of the CPU time."""
+    from litellm.litellm_core_utils.litellm_logging import Logging
+
+    provider, _, name = model.partition("/")
+    log = Logging(
+        model=name, messages=messages, stream=False, call_type="acompletion", start_time=datetime.now(), litellm_call_id="", function_id=""
+    )
+    return await _UNDECORATED(model=name, custom_llm_provider=provider, messages=messages, litellm_logging_obj=log, **request)
+
+
+_UNDECORATED = inspect.unwrap(litellm.acompletion)
 
 
 def known_price(model_id: str) -> Price | None:

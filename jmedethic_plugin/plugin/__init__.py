@@ -206,6 +206,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("jmedethic_judges", "judge models, one a line", type="linelist", default=[])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """No more workers than processors, unless ``--maxprocesses`` says otherwise: items only wait, each worker costs memory and start time."""
+    model = config.getoption("jmedethic_model")
+    if model and getattr(config.option, "numprocesses", None) and not config.option.maxprocesses:
+        from jmedethic_plugin.engine.fixture_target import is_fixture_id
+
+        if not is_fixture_id(model):  # there the workers hold the target
+            config.option.maxprocesses = max(2, _processors())
+    return (yield)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Open the run, or connect to it."""
@@ -384,7 +396,14 @@ class _ProgressLines:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """What is being measured with what."""
     run = config.stash.get(SESSION, None)
-    return run.header() if run is not None else []
+    lines = run.header() if run is not None else []
+    asked, made = getattr(config.option, "numprocesses", None) or 0, len(getattr(config.option, "tx", None) or ())
+    if isinstance(run, ControllerSession) and made < asked:
+        lines.append(
+            f"jmedethic: {made} workers instead of {asked}, as many as processors: they only wait, the engine has up to "
+            f"{run.run.settings.limits.max_in_flight} calls open (--maxprocesses {asked} starts them all)"
+        )
+    return lines
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -400,6 +419,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Whatever happened, no thread and no socket stays."""
     if (run := config.stash.get(SESSION, None)) is not None:
         run.finish()
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _distributes(config: pytest.Config) -> bool:

@@ -65,7 +65,7 @@ def test_demo_targets_end_as_their_names_say(project, part, passed, failed, firs
 
 def test_number_of_workers_does_not_change_the_tables(project):
     found = []
-    for workers in (["-p", "no:xdist"], ["-n", "0"], ["-n", "2"], ["-n", "16"], ["-n", "2", "--dist", "worksteal"]):
+    for workers in (["-p", "no:xdist"], ["-n", "0"], ["-n", "2"], ["-n", "16", "--maxprocesses", "16"], ["-n", "2", "--dist", "worksteal"]):
         result = run(project, "--model", "demo/eroding", "--lang", "both", *FEW, *workers)
         result.assert_outcomes(passed=6, failed=14)
         folder = the_run(project)
@@ -200,7 +200,7 @@ def test_adversarial_cases_over_http_call_each_model_once_per_turn(project, serv
     n = 2 * 7 * len(one_of_each_category)
     chosen = [part for guideline in one_of_each_category for part in ("--guideline", guideline)]
 
-    result = run(project, *http_args(server), *chosen, "--lang", "both", "-m", "adversarial", "-n", "16", "-q", "--tb=no")
+    result = run(project, *http_args(server), *chosen, "--lang", "both", "-m", "adversarial", "-n", "16", "--maxprocesses", "16", "-q", "--tb=no")
 
     result.assert_outcomes(failed=n)
     assert server.stats.by_model == {"eroding": 3 * n, "judge-a": 3 * n, "judge-b": 3 * n}
