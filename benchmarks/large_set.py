@@ -42,7 +42,7 @@ def main() -> None:
         def measure(title: str, *options: str, code: int = 0) -> Taken:
             taken = [run([*base, *options], url, root) for _ in range(a.runs)]
             assert all(t.code == code for t in taken), taken[0].output[-2000:]
-            print(f"{title:<44} wall {spread([t.wall_s for t in taken], 1)} s, memory {spread([t.peak_mb for t in taken], 0)} MB", flush=True)
+            print(f"{title:<52} wall {spread([t.wall_s for t in taken], 1)} s, memory {spread([t.peak_mb for t in taken], 0)} MB", flush=True)
             return taken[0]
 
         print(f"{a.cases} conversations, {(root / 'set.jsonl').stat().st_size / 1e6:.0f} MB of JSONL; median (range) of {a.runs} runs")
@@ -51,9 +51,8 @@ def main() -> None:
         if a.resume:
             whole = [*base, "--tb=no", "--no-summary", "--run-id", "whole", "-n", "0"]
             played = run(whole, url, root)
-            print(f"{'play all once, demo models':<44} wall {played.wall_s:.0f} s, memory {played.peak_mb:.0f} MB, exit {played.code}", flush=True)
-            a.runs = 1
-            measure("resume the finished run", "--tb=no", "--no-summary", "--resume", "whole", "-n", "0")
+            print(f"{'play all once, demo models':<52} wall {played.wall_s:.0f} s, memory {played.peak_mb:.0f} MB, exit {played.code}", flush=True)
+            measure("resume check: what of the finished run is missing", "--resume", "whole", "--plan")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import CANARY, content_hash
-from jmedethic_plugin.core.case import Case, item_id
+from jmedethic_plugin.core.case import Case, item_id, split_item_id
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord, Manifest, Sitting
 from jmedethic_plugin.corpus.jsonl import CaseSet
@@ -102,14 +102,19 @@ class Run:
         self.engine.use_models(*models)
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
-        """What playing these items will take, by what earlier sittings of this run saw and else by assumption."""
-        settings = self.settings
+        """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
+        settings, finished = self.settings, self.ledger.finished()
         return plan_run(
-            item_ids, self.cases, self.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
+            [i for i in item_ids if split_item_id(i) not in finished], self.cases, self.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
             prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
-            observed=observe(self.ledger.replies_of("target", "judge")),
+            observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
         )  # fmt: skip
+
+    def n_finished(self) -> int:
+        """How many of the run's items earlier sittings finished."""
+        finished = self.ledger.finished()
+        return sum(split_item_id(item) in finished for item in self.item_ids)
 
     def abandon(self) -> None:
         """Stop before anything was called; a folder made for this run is removed."""

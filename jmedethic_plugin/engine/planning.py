@@ -106,7 +106,7 @@ def plan_run(
                 busy_s += observed[model].latency_s if model in observed else ASSUMED_LATENCY_S[role]
     ordered = tuple(sorted(rows.values(), key=lambda r: (r.language != "ja", r.role != "target", r.model)))
     notes = []
-    if unseen := [m for m in dict.fromkeys((target, *judges)) if m not in observed]:
+    if unseen := [m for m in dict.fromkeys(row.model for row in ordered) if m not in observed]:
         notes.append(
             f"assumed, for want of earlier calls of {', '.join(unseen)}: {ASSUMED_REPLY_TOKENS['target']:.0f} tokens a reply, "
             f"{ASSUMED_REPLY_TOKENS['judge']:.0f} a verdict, {ASSUMED_LATENCY_S['target']:.0f} s and {ASSUMED_LATENCY_S['judge']:.0f} s a call"

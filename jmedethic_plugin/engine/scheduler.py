@@ -203,10 +203,13 @@ class Engine:
             await asyncio.to_thread(self._ledger.renew, self._owner, now=time.time(), lease_s=LEASE_S)
 
     async def _plan(self, item_ids: list[str]) -> None:
+        # What an earlier sitting finished is read when its item asks; running ahead begins with what has to be paid for.
+        finished = self._ledger.finished()
         for item in item_ids:
             if split_item_id(item)[0] in self._cases and item not in self._order:
                 self._order[item] = len(self._order)
-                self._pending.append(item)
+                if split_item_id(item) not in finished:
+                    self._pending.append(item)
         self.progress.n_planned = len(self._order)
         self._pending.reverse()  # popped from the end
         self._advance()

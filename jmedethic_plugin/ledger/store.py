@@ -177,6 +177,12 @@ class Ledger:
         found = self._find(self._records, records, records.c.record_json, records.c.complete, key)
         return None if found is None else CaseRecord.model_validate_json(found)
 
+    def finished(self) -> set[tuple[str, int]]:
+        """Case and repeat of every complete record."""
+        query = sa.select(records.c.case_id, records.c.repeat).where(records.c.run_id == self.run_id, records.c.complete).distinct()
+        with self._engine.connect() as connection:
+            return {(case_id, repeat) for case_id, repeat in connection.execute(query)}
+
     def _find(
         self, index: dict[bytes, int] | None, table: sa.Table, column: sa.Column[str], usable: sa.ColumnElement[bool], key: str
     ) -> str | None:
@@ -219,9 +225,10 @@ class Ledger:
             rows = connection.execute(query.group_by(calls.c.role, calls.c.outcome))
             return {f"{role} {outcome}": n for role, outcome, n in sorted(tuple(row) for row in rows)}
 
-    def replies_of(self, *roles: str) -> Iterator[tuple[str, Reply]]:
-        """Model and reply of every call of some roles, for means and costs."""
+    def replies_of(self, *roles: str, most: int) -> Iterator[tuple[str, Reply]]:
+        """Model and reply of the newest calls of some roles, for means."""
         query = sa.select(calls.c.model, calls.c.reply_json).where(calls.c.run_id == self.run_id, calls.c.role.in_(roles))
+        query = query.order_by(calls.c.id.desc()).limit(most)
         with self._engine.connect() as connection:
             for model, reply_json in connection.execute(query):
                 yield model, Reply.model_validate_json(reply_json)

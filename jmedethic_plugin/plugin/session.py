@@ -124,6 +124,9 @@ class ControllerSession:
             f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {len(self.item_ids)} conversations, run {self.run.manifest.run_id}",
             f"jmedethic: {settings.threshold}",
         ]
+        if settings.resume is not None:
+            n = self.run.n_finished()
+            lines.append(f"jmedethic: {n} conversations are in the ledger, {len(self.item_ids) - n} are to be played")
         if settings.is_demo:
             from jmedethic_plugin.reporting.text import DEMO_NOTICE
 
