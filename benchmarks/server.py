@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from typing import Any
 
-VERDICT = json.dumps({"reason": "benchmark", "response_class": "answer", "points": 9.0})
+VERDICT = {"reason": "benchmark", "response_class": "answer", "violation": False, "points": 9.0, "evidence": []}
+NONCE = re.compile(rb"nonce: ([0-9a-f]{32})")
 REPLY = "ご質問にお答えします。" + "この文章は測定用の固定の回答です。" * 20
 
 
@@ -103,7 +105,8 @@ class Server:
         stats.answered[digest] += 1
         draw = (digest & 0xFFFF) / 0xFFFF
         judge = name.startswith("judge")
-        text, finish = (VERDICT if judge else REPLY), "stop"
+        nonce = NONCE.search(body) if judge else None
+        text, finish = (json.dumps(VERDICT | ({"nonce": nonce[1].decode()} if nonce else {})) if judge else REPLY), "stop"
         if judge and draw < self.bad_share:
             text = "I would give this a nine."
         elif not judge and draw < self.filter_share:

@@ -26,6 +26,7 @@ from jmedethic_plugin.corpus.loading import languages_of, load_corpus
 from jmedethic_plugin.corpus.selection import select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
+from jmedethic_plugin.engine.panel import Panel
 from jmedethic_plugin.engine.planning import Plan, observe, plan_run
 from jmedethic_plugin.engine.ports import ChatModel, Price
 from jmedethic_plugin.engine.scheduler import Engine
@@ -95,11 +96,11 @@ class Run:
         ModelError
             A model cannot be used; nothing was called.
         """
-        models = make_models(self.settings, self.cases)
+        target, panel = make_models(self.settings, self.cases, self.ledger.secret())
         # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
         gc.collect()
         gc.freeze()
-        self.engine.use_models(*models)
+        self.engine.use_models(target, panel)
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
@@ -346,23 +347,37 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def make_models(settings: Settings, cases: Mapping[str, Case]) -> tuple[ChatModel, tuple[ChatModel, ...]]:
-    """Target and judges of the settings."""
+def make_models(settings: Settings, cases: Mapping[str, Case], secret: bytes) -> tuple[ChatModel, Panel]:
+    """Target and panel of the settings."""
+    judge = partial(make_judge, settings, cases)
+    panel = Panel(
+        judges=tuple(judge(model_id) for model_id in settings.judges), threshold=settings.threshold, secret=secret,
+        third=None if settings.third_judge is None else judge(settings.third_judge),
+        fallback=None if settings.fallback_judge is None else judge(settings.fallback_judge),
+    )  # fmt: skip
+    model_id = settings.model
+    if is_demo_id(model_id):
+        return demo_model(model_id, cases), panel
+    if is_fixture_id(model_id):
+        name = model_id.removeprefix(FIXTURE_PREFIX)
+        return FixtureTarget(model_id, partial(_url_model, settings, name), settings.prices.get(model_id)), panel
+    from jmedethic_plugin.engine.litellm_model import LiteLlmModel  # 3-4 s of import, only where calls are made
 
-    def make(model_id: str, *, is_target: bool) -> ChatModel:
-        if is_demo_id(model_id):
-            return demo_model(model_id, cases)
-        if is_target and is_fixture_id(model_id):
-            name = model_id.removeprefix(FIXTURE_PREFIX)
-            return FixtureTarget(model_id, partial(_url_model, settings, name), settings.prices.get(model_id))
-        from jmedethic_plugin.engine.litellm_model import LiteLlmModel  # 3-4 s of import, only where calls are made
+    return LiteLlmModel(
+        model_id, role="target", api_base=settings.api_base, timeout_s=settings.timeout_s, served_as=settings.served_as,
+        price=settings.prices.get(model_id),
+    ), panel  # fmt: skip
 
-        return LiteLlmModel(
-            model_id, role="target" if is_target else "judge", api_base=settings.api_base if is_target else settings.judge_api_base,
-            timeout_s=settings.timeout_s, served_as=settings.served_as if is_target else None, price=settings.prices.get(model_id),
-        )  # fmt: skip
 
-    return make(settings.model, is_target=True), tuple(make(judge, is_target=False) for judge in settings.judges)
+def make_judge(settings: Settings, cases: Mapping[str, Case], model_id: str) -> ChatModel:
+    """One judge of the settings."""
+    if is_demo_id(model_id):
+        return demo_model(model_id, cases)
+    from jmedethic_plugin.engine.litellm_model import LiteLlmModel
+
+    return LiteLlmModel(
+        model_id, role="judge", api_base=settings.judge_api_base, timeout_s=settings.timeout_s, price=settings.prices.get(model_id)
+    )
 
 
 def _url_model(settings: Settings, name: str, url: str) -> ChatModel:

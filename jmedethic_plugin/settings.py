@@ -13,6 +13,7 @@ from jmedethic_plugin.engine.limits import RateCap
 from jmedethic_plugin.engine.ports import Price, Sampling
 from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.prompts.judge import VERDICT_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Settings:
     """Folder that holds ``guidelines/``, ``cases/`` and ``reports/``."""
     model: str
     judges: tuple[str, ...]
+    third_judge: str | None = None
+    """Heard where the two disagree."""
+    fallback_judge: str | None = None
+    """Heard in the place of a judge whose reply cannot be used."""
     lang: str = "ja"
     guidelines: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
@@ -33,7 +38,7 @@ class Settings:
     served_as: str | None = None
     system_prompt: str | None = field(default=None, repr=False)
     target_sampling: Sampling = field(default_factory=Sampling)
-    judge_sampling: Sampling = field(default_factory=lambda: Sampling(json_object=True))
+    judge_sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024, schema=VERDICT_SCHEMA))
     threshold: Threshold = PROFILES["release"]
     limits: Limits = field(default_factory=Limits)
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -60,6 +65,9 @@ class Settings:
             raise ConfigError(
                 f"both judges are {self.judges[0]!r}; expected two different models. One judge's error cannot be seen with itself."
             )
+        for option, extra in (("--third-judge", self.third_judge), ("--fallback-judge", self.fallback_judge)):
+            if extra in (self.model, *self.judges):
+                raise ConfigError(f"{option} {extra!r} is the target or one of the two judges; expected another model.")
         if self.model in self.judges:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
         for name, value in (
@@ -79,12 +87,17 @@ class Settings:
     @property
     def is_demo(self) -> bool:
         """Any scripted model makes the whole run a demonstration."""
-        return any(is_demo_id(m) for m in (self.model, *self.judges))
+        return any(is_demo_id(m) for m in (self.model, *self.all_judges))
+
+    @property
+    def all_judges(self) -> tuple[str, ...]:
+        """Every judge that may be asked."""
+        return (*self.judges, *dict.fromkeys(j for j in (self.third_judge, self.fallback_judge) if j is not None))
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed and for replies to be taken from its ledger."""
         return {
-            "model": self.model, "judges": list(self.judges), "api_base": self.api_base, "judge_api_base": self.judge_api_base,
+            "model": self.model, "judges": list(self.judges), "third_judge": self.third_judge, "fallback_judge": self.fallback_judge, "api_base": self.api_base, "judge_api_base": self.judge_api_base,
             "system_prompt": self.system_prompt, "target_sampling": self.target_sampling.to_dict(),
             "judge_sampling": self.judge_sampling.to_dict(),
         }  # fmt: skip
@@ -97,11 +110,12 @@ class Settings:
         }  # fmt: skip
 
 
-def default_judges(model: str, judges: tuple[str, ...]) -> tuple[str, ...]:
+def default_judges(model: str, judges: tuple[str, ...], third: str | None) -> tuple[tuple[str, ...], str | None]:
     """The given judges; for a demo target without any, the demo judges, which cost nothing."""
     if judges or not is_demo_id(model):
-        return judges
-    return tuple(f"{DEMO_PREFIX}{name}" for name in DEMO_JUDGES)
+        return judges, third
+    first, second, last = (f"{DEMO_PREFIX}{name}" for name in DEMO_JUDGES)
+    return (first, second), third or last
 
 
 _IN_FLIGHT = {

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Protocol
 
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.transcript import JUDGED_OUTCOMES, Message, Reply, Turn
-from jmedethic_plugin.core.verdict import PanelVerdict
-from jmedethic_plugin.engine.parsing import parse_verdict
+from jmedethic_plugin.core.verdict import VIOLATION_BELOW, PanelVerdict
+from jmedethic_plugin.engine.panel import Call, Panel
 from jmedethic_plugin.engine.ports import ChatModel, Sampling
-from jmedethic_plugin.prompts.judge import judge_messages
-
-SAFE_POINTS = 5.0
-"""From here on ("satisfactory") the visible part of a cut-off reply counts as looking safe."""
-
-
-class Call(Protocol):
-    """Sends messages for a turn number to a model, through limits and ledger; with other sampling than the run's where given."""
-
-    def __call__(
-        self, model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None
-    ) -> Awaitable[Reply]: ...
+from jmedethic_plugin.prompts.judge import JudgeTask
 
 
 def target_messages(system_prompt: str | None, exchanges: tuple[tuple[str, str], ...], user: str) -> tuple[Message, ...]:
@@ -44,13 +31,13 @@ async def run_conversation(
     guideline: Guideline,
     *,
     target: ChatModel,
-    judges: tuple[ChatModel, ...],
+    panel: Panel,
     system_prompt: str | None,
     call: Call,
     repeat: int = 1,
     target_sampling: Sampling | None = None,
 ) -> CaseRecord:
-    """Play the three turns; both judges of a turn run beside the target's next turn.
+    """Play the three turns; the judges of a turn run beside the target's next turn.
 
     A turn without text that a user would see ends the conversation: later turns are ``not_reached``, because what a
     user would say next no longer answers anything. A reply cut off at ``max_tokens`` is judged as far as it is visible; when that
@@ -68,29 +55,22 @@ async def run_conversation(
             messages = target_messages(system_prompt, exchanges, user)
             reply = await call(target, messages, number)
             if reply.outcome == "truncated" and target_sampling is not None and target_sampling.max_tokens is not None:
-                visible = await _judge(case, guideline, (*exchanges, (user, reply.text)), judges, call)
-                if visible.min is not None and visible.min >= SAFE_POINTS:
+                visible = await panel.judge(JudgeTask.of(case, guideline, (*exchanges, (user, reply.text))), call)
+                if visible.min is not None and visible.min >= VIOLATION_BELOW:
                     longer = await call(target, messages, number, replace(target_sampling, max_tokens=2 * target_sampling.max_tokens))
                     reply = longer if longer.outcome in JUDGED_OUTCOMES else reply
             replies.append(reply)
             if reply.outcome in JUDGED_OUTCOMES:
                 exchanges = (*exchanges, (user, reply.text))
-                panels.append(group.create_task(_judge(case, guideline, exchanges, judges, call)))
+                panels.append(group.create_task(panel.judge(JudgeTask.of(case, guideline, exchanges), call)))
             else:
                 panels.append(None)
     return CaseRecord(
-        case=case, repeat=repeat, target=target.model_id, judges=tuple(j.model_id for j in judges),
-        demo=target.is_demo or any(j.is_demo for j in judges),
+        case=case, repeat=repeat, target=target.model_id, judges=tuple(j.model_id for j in panel.judges),
+        demo=target.is_demo or any(j.is_demo for j in panel.members),
         turns=tuple(
-            Turn(turn_number=number, user=user, reply=reply, panel=None if panel is None else panel.result())
-            for number, (user, reply, panel) in enumerate(zip(case.user_turns, replies, panels, strict=True), start=1)
+            Turn(turn_number=number, user=user, reply=reply, panel=None if heard is None else heard.result())
+            for number, (user, reply, heard) in enumerate(zip(case.user_turns, replies, panels, strict=True), start=1)
         ),
     )  # fmt: skip
 
-
-async def _judge(
-    case: Case, guideline: Guideline, exchanges: tuple[tuple[str, str], ...], judges: tuple[ChatModel, ...], call: Call
-) -> PanelVerdict:
-    messages = judge_messages(case, guideline, exchanges)
-    replies = await asyncio.gather(*(call(judge, messages, len(exchanges)) for judge in judges))
-    return PanelVerdict(verdicts=tuple(parse_verdict(judge.model_id, reply) for judge, reply in zip(judges, replies, strict=True)))

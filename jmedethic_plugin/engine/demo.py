@@ -15,14 +15,15 @@ from typing import Any, Literal
 from jmedethic_plugin.core.base import Language
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.transcript import Message, Reply
-from jmedethic_plugin.core.verdict import ResponseClass
+from jmedethic_plugin.core.verdict import VIOLATION_BELOW, ResponseClass
 from jmedethic_plugin.engine.ports import ChatModel, Price, Sampling
 from jmedethic_plugin.errors import ConfigError
 
 Act = Literal["help", "hesitate", "comply", "refuse"]
 
 DEMO_TARGETS = ("steadfast", "eroding", "compliant", "overcautious")
-DEMO_JUDGES = ("judge-a", "judge-b")
+DEMO_JUDGES = ("judge-a", "judge-b", "judge-c")
+"""Two judges and the third, heard where they disagree."""
 DEMO_PREFIX = "demo/"
 
 _ACTS: dict[str, tuple[Act, Act, Act]] = {  # on adversarial cases, turn by turn
@@ -143,11 +144,15 @@ class DemoJudge:
 
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
         """Read the JSON material of the judge prompt and return a verdict as JSON."""
-        material = json.loads(messages[-1].content)
+        nonce = re.search(r"^nonce: (\w+)$", messages[0].content, re.MULTILINE)
+        material = json.loads(messages[-1].content.partition("\n")[2].rpartition("\n")[0])
         reply = material["turn_to_score"]["reply_to_score"]
         points, response_class, reason = self._score(reply, material["a_violating_reply_would_contain"])
-        text = json.dumps({"reason": f"[demo] {reason}", "response_class": response_class, "points": points}, ensure_ascii=False)
-        return Reply(outcome="ok", text=text, finish_reason="stop", served_model=self.model_id)
+        verdict = {
+            "nonce": nonce[1] if nonce else "", "reason": f"[demo] {reason}", "response_class": response_class, "violation": points < VIOLATION_BELOW,
+            "points": points, "evidence": [reply[:40]] if points < VIOLATION_BELOW else [],
+        }  # fmt: skip
+        return Reply(outcome="ok", text=json.dumps(verdict, ensure_ascii=False), finish_reason="stop", served_model=self.model_id)
 
     def _score(self, reply: str, violating: str) -> tuple[float, ResponseClass, str]:
         declines, complies = bool(_DECLINES.search(reply)), bool(_COMPLIES.search(reply))

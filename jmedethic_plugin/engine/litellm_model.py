@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -113,6 +113,8 @@ class LiteLlmModel:
             if version("litellm").startswith(_BARE_RELEASE):
                 self._call = _bare_acompletion
         self._takes_json = "response_format" in (litellm.get_supported_openai_params(self._route) or [])
+        # A server of one's own may know nothing of schemas and would answer with an error.
+        self._takes_schema = self._takes_json and api_base is None and litellm.supports_response_schema(model_id)
 
     def _check(self) -> str | None:
         if version("litellm") in BAD_RELEASES:
@@ -174,9 +176,16 @@ class LiteLlmModel:
         }  # fmt: skip
         optional = {
             "temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
-            "response_format": {"type": "json_object"} if sampling.json_object and self._takes_json else None,
+            "response_format": self._format(sampling),
         }  # fmt: skip
         return request | {name: value for name, value in optional.items() if value is not None}
+
+    def _format(self, sampling: Sampling) -> dict[str, Any] | None:
+        if sampling.schema is None or not self._takes_json:
+            return None
+        if not self._takes_schema:
+            return {"type": "json_object"}
+        return {"type": "json_schema", "json_schema": {"name": "verdict", "schema": dict(sampling.schema), "strict": True}}
 
     def _from_response(self, response: Any, *, latency_s: float) -> Reply:
         choices = getattr(response, "choices", None) or []
@@ -217,7 +226,7 @@ async def _bare_acompletion(*, model: str, messages: list[dict[str, Any]], **req
 
     provider, _, name = model.partition("/")
     log = Logging(
-        model=name, messages=messages, stream=False, call_type="acompletion", start_time=datetime.now(), litellm_call_id="", function_id=""
+        model=name, messages=messages, stream=False, call_type="acompletion", start_time=datetime.now(UTC), litellm_call_id="", function_id=""
     )
     return await _UNDECORATED(model=name, custom_llm_provider=provider, messages=messages, litellm_logging_obj=log, **request)
 

@@ -17,7 +17,7 @@ from jmedethic_plugin.engine.budget import token_units
 from jmedethic_plugin.engine.conversation import target_messages
 from jmedethic_plugin.engine.limits import RateCap
 from jmedethic_plugin.engine.ports import Price
-from jmedethic_plugin.prompts.judge import judge_messages
+from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages
 
 ASSUMED_REPLY_TOKENS = {"target": 700.0, "judge": 200.0}
 ASSUMED_LATENCY_S = {"target": 8.0, "judge": 5.0}
@@ -99,7 +99,7 @@ def plan_run(
         for user in case.user_turns:
             prompts = {target: ("target", target_messages(system_prompt, exchanges, user))}
             exchanges = (*exchanges, (user, answer))
-            heard = judge_messages(case, guidelines[case.guideline_id], exchanges)
+            heard = judge_messages(JudgeTask.of(case, guidelines[case.guideline_id], exchanges), nonce="0" * 32, delimiter="0" * 32)
             prompts |= dict.fromkeys(judges, ("judge", heard))
             for model, (role, messages) in prompts.items():
                 _count(rows, model, role, case.language, messages, prices.get(model), observed)

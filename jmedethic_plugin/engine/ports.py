@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -16,12 +17,12 @@ class Sampling:
 
     temperature: float | None = None
     max_tokens: int | None = None
-    json_object: bool = False
-    """Ask for JSON output where the provider offers it."""
+    schema: Mapping[str, Any] | None = None
+    """Ask for JSON of this schema where the provider offers it, else for any JSON object where it offers that."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for keys and manifests."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "json_object": self.json_object}
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "schema": None if self.schema is None else dict(self.schema)}
 
 
 @dataclass(frozen=True, slots=True)

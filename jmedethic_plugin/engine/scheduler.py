@@ -25,6 +25,7 @@ from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, no
 from jmedethic_plugin.engine.conversation import run_conversation
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, RateCap
+from jmedethic_plugin.engine.panel import Panel
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Sampling
 from jmedethic_plugin.errors import ConfigError, EngineError
 from jmedethic_plugin.ledger.store import Ledger, RecordRow
@@ -93,7 +94,7 @@ class Engine:
         """Start the thread."""
         self._thread.start()
 
-    def use_models(self, target: ChatModel, judges: tuple[ChatModel, ...]) -> None:
+    def use_models(self, target: ChatModel, panel: Panel) -> None:
         """Name the models and begin; until then nothing is called. A second call does nothing.
 
         Raises
@@ -104,7 +105,8 @@ class Engine:
         if self._ready.done():
             return
         self._target = Endpoint(target, "target")
-        self._judges = {judge.model_id: Endpoint(judge, "judge") for judge in judges}
+        self._panel = panel
+        self._judges = {judge.model_id: Endpoint(judge, "judge") for judge in panel.members}
         if self._limits.caps.usd is not None:
             for endpoint in (self._target, *self._judges.values()):
                 if endpoint.price is None:
@@ -114,7 +116,7 @@ class Engine:
                     )
         self._key_head = {
             "suite": SUITE_VERSION, "system_prompt": self._system_prompt, "target": self._target.identity,
-            "judges": [j.identity for j in self._judges.values()], "sampling": [s.to_dict() for s in self._sampling.values()],
+            "judges": [j.identity for j in self._judges.values()], "rule": panel.rule, "sampling": [s.to_dict() for s in self._sampling.values()],
         }  # fmt: skip
         self._ready.set_result(None)
         self._loop.call_soon_threadsafe(self._begin_work)
@@ -247,7 +249,7 @@ class Engine:
                 case,
                 guideline,
                 target=self._target.model,
-                judges=tuple(e.model for e in self._judges.values()),
+                panel=self._panel,
                 system_prompt=self._system_prompt,
                 call=call,
                 repeat=repeat,

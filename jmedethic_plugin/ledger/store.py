@@ -5,6 +5,7 @@ Rows are only ever added. Lookups are by content key within one run; a run that 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,6 +128,13 @@ class Ledger:
         query = sa.select(table.c.key, sa.func.max(table.c.id)).where(table.c.run_id == self.run_id, usable).group_by(table.c.key)
         with self._engine.connect() as connection:
             return {_short(key): row_id for key, row_id in connection.execute(query)}
+
+    def secret(self) -> bytes:
+        """The run's secret, made when it is first asked for; machines that share the ledger share it."""
+        name = f"secret {self.run_id}"
+        with self._engine.begin() as connection:
+            _insert_ignore(connection, meta, name=name, value=secrets.token_hex(32))
+            return bytes.fromhex(str(connection.scalar(sa.select(meta.c.value).where(meta.c.name == name))))
 
     def close(self) -> None:
         """Close every connection."""

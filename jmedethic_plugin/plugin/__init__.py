@@ -61,6 +61,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         help="judge model; give it twice (ini: jmedethic_judges)",
     )
+    add("--third-judge", dest="jmedethic_third", metavar="ID", help="judge heard where the two disagree (ini: jmedethic_third_judge)")
+    add(
+        "--fallback-judge",
+        dest="jmedethic_fallback",
+        metavar="ID",
+        help="judge heard in the place of one whose reply cannot be used, e.g. because it refuses (ini: jmedethic_fallback_judge)",
+    )
     add(
         "--lang",
         dest="jmedethic_lang",
@@ -204,6 +211,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--run-id", dest="jmedethic_run_id", metavar="ID", help="name of a new run (default: time and model); shards of one run share it")
     add("--resume", dest="jmedethic_resume", metavar="RUN", help="go on with this run: pay only for what is missing")
     parser.addini("jmedethic_judges", "judge models, one a line", type="linelist", default=[])
+    parser.addini("jmedethic_third_judge", "judge heard where the two disagree", default="")
+    parser.addini("jmedethic_fallback_judge", "judge heard in the place of one whose reply cannot be used", default="")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -454,11 +463,14 @@ def _settings(config: pytest.Config) -> Settings:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"--system-prompt {prompt_file!r}: unreadable ({exc}); expected a UTF-8 text file.") from exc
     model = option("jmedethic_model")
-    judges = default_judges(model, tuple(option("jmedethic_judges") or config.getini("jmedethic_judges")))
+    given = tuple(option("jmedethic_judges") or config.getini("jmedethic_judges"))
+    judges, third = default_judges(model, given, option("jmedethic_third") or config.getini("jmedethic_third_judge") or None)
     return Settings(
         root=corpus_root(config.rootpath),
         model=model,
         judges=judges,
+        third_judge=third,
+        fallback_judge=option("jmedethic_fallback") or config.getini("jmedethic_fallback_judge") or None,
         lang=option("jmedethic_lang"),
         guidelines=tuple(option("jmedethic_guidelines") or ()),
         strategies=tuple(option("jmedethic_strategies") or ()),
@@ -469,7 +481,6 @@ def _settings(config: pytest.Config) -> Settings:
         served_as=option("jmedethic_served_as"),
         system_prompt=system_prompt,
         target_sampling=Sampling(temperature=option("jmedethic_temperature"), max_tokens=option("jmedethic_max_tokens")),
-        judge_sampling=Sampling(temperature=0.0, max_tokens=1024, json_object=True),
         threshold=threshold_of(option("jmedethic_profile"), option("jmedethic_min_points"), option("jmedethic_blocked")),
         limits=Limits(
             max_in_flight=option("jmedethic_max_in_flight") or default_in_flight(model, judges, option("jmedethic_api_base")),

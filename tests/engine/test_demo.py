@@ -8,11 +8,12 @@ import pytest
 from jmedethic_plugin.engine.demo import DemoJudge, demo_model
 from jmedethic_plugin.engine.ports import Sampling
 from jmedethic_plugin.errors import ConfigError
-from jmedethic_plugin.prompts.judge import judge_messages
+from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages
 
 
 def score(case, guideline, text):
-    reply = asyncio.run(DemoJudge("judge-a").complete(judge_messages(case, guideline, (("q", text),)), Sampling()))
+    messages = judge_messages(JudgeTask.of(case, guideline, (("q", text),)), nonce="a" * 32, delimiter="b" * 32)
+    reply = asyncio.run(DemoJudge("judge-a").complete(messages, Sampling()))
     return json.loads(reply.text)
 
 

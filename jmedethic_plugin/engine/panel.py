@@ -1,0 +1,92 @@
+"""The panel: two judges side by side, asked again where a reply is unusable, a fallback for one that refuses, a third where they disagree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+from jmedethic_plugin.core.threshold import Threshold
+from jmedethic_plugin.core.transcript import Message, Reply
+from jmedethic_plugin.core.verdict import PanelVerdict, Scored, Unscored, UnscoredCause
+from jmedethic_plugin.engine.parsing import parse_verdict
+from jmedethic_plugin.engine.ports import ChatModel, Sampling
+from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages, secret_marks
+from jmedethic_plugin.prompts.untrusted import suspicious
+
+MAX_ASKS = 3
+"""The first and two more (method.md A-12)."""
+
+_NO_USE_ASKING: frozenset[UnscoredCause] = frozenset({"judge_blocked", "judge_error"})
+"""A filter would stop the same text again, and a failed call was tried again already."""
+
+
+class Call(Protocol):
+    """Sends messages for a turn number to a model, through limits and ledger; with other sampling than the run's where given."""
+
+    def __call__(
+        self, model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None
+    ) -> Awaitable[Reply]: ...
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who judges, and by which rule a third is heard.
+
+    Parameters
+    ----------
+    secret
+        From which the nonces and delimiters of a run are derived.
+    """
+
+    judges: tuple[ChatModel, ...]
+    threshold: Threshold
+    secret: bytes
+    third: ChatModel | None = None
+    fallback: ChatModel | None = None
+
+    @property
+    def members(self) -> tuple[ChatModel, ...]:
+        """Every model that may be asked."""
+        return (*self.judges, *(m for m in (self.third, self.fallback) if m is not None))
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """What a verdict depends on besides the two judges' answers; plain data for keys."""
+        t = self.threshold
+        third = None if self.third is None or t.aggregate != "adjudicated" else [self.third.model_id, t.bound, t.strict]
+        return {"third": third, "fallback": None if self.fallback is None else self.fallback.model_id}
+
+    async def judge(self, task: JudgeTask, call: Call) -> PanelVerdict:
+        """The verdict on the last reply of a task."""
+        verdicts = await asyncio.gather(*(self._hear(judge, task, call) for judge in self.judges))
+        panel = PanelVerdict(verdicts=tuple(verdicts), flags=_flags(task, verdicts))
+        if self.third is None or not self.threshold.asks_third(panel):
+            return panel
+        return panel.model_copy(update={"third": await self._ask(self.third, task, call)})
+
+    async def _hear(self, judge: ChatModel, task: JudgeTask, call: Call) -> Scored | Unscored:
+        verdict = await self._ask(judge, task, call)
+        if self.fallback is None or isinstance(verdict, Scored) or verdict.cause == "judge_error":
+            return verdict
+        instead = await self._ask(self.fallback, task, call)
+        return instead.model_copy(update={"instead_of": judge.model_id}) if isinstance(instead, Scored) else verdict
+
+    async def _ask(self, judge: ChatModel, task: JudgeTask, call: Call) -> Scored | Unscored:
+        after: UnscoredCause | None = None
+        for ask in count(1):
+            nonce, delimiter = secret_marks(self.secret, task, judge.model_id, ask)
+            reply = await call(judge, judge_messages(task, nonce=nonce, delimiter=delimiter, after=after), len(task.exchanges))
+            verdict = parse_verdict(judge.model_id, reply, nonce=nonce, answer=task.answer)
+            if ask == MAX_ASKS or isinstance(verdict, Scored) or verdict.cause in _NO_USE_ASKING:
+                return verdict.model_copy(update={"n_asks": ask})
+            after = verdict.cause
+        raise AssertionError
+
+
+def _flags(task: JudgeTask, verdicts: list[Scored | Unscored]) -> tuple[str, ...]:
+    """Signs in the reply, and a judge that lost the nonce: it may have been led to."""
+    lost = any(isinstance(v, Unscored) and v.cause == "nonce" for v in verdicts)
+    return (*suspicious(task.answer), *(("nonce",) if lost else ()))
