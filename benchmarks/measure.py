@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,20 +60,25 @@ class Taken:
     output: str = ""
 
 
-def run(command: Sequence[str], url: str, cwd: Path, env: dict[str, str] | None = None) -> Taken:
-    """Run a command against a server and take its measure."""
-    ask(url, "/reset")
+def run(command: Sequence[str], url: str, cwd: Path, env: dict[str, str] | None = None, *, kill_at: int = 0, reset: bool = True) -> Taken:
+    """Run a command against a server and take its measure; ``kill_at``: with SIGKILL once the server has answered so many calls."""
+    if reset:
+        ask(url, "/reset")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started, clock = time.time(), time.monotonic()
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(env))
-    peak = [0.0]
-    watching = threading.Thread(target=_watch, args=(process, peak), daemon=True)
-    watching.start()
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment(env))
+    peak, cpu_at_kill = [0.0], [0.0]
+    watching = [threading.Thread(target=_watch, args=(process, peak), daemon=True)]
+    if kill_at:
+        watching.append(threading.Thread(target=_kill, args=(process, url, kill_at, cpu_at_kill), daemon=True))
+    for thread in watching:
+        thread.start()
     output, _ = process.communicate()
     wall = time.monotonic() - clock
-    watching.join()
+    for thread in watching:
+        thread.join()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu = cpu_at_kill[0] or after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Taken(wall, cpu, peak[0], started, process.returncode, ask(url, "/stats"), output)
 
 
@@ -85,6 +91,28 @@ def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
     while process.poll() is None:
         peak[0] = max(peak[0], sum(map(_pss_mb, _tree(process.pid))))
         time.sleep(0.5)
+
+
+def _kill(process: subprocess.Popen[str], url: str, answered: int, cpu: list[float]) -> None:
+    """Kill the whole tree, its CPU noted before: nobody waits for the children of a killed process."""
+    while process.poll() is None:
+        if ask(url, "/stats")["answered"] >= answered:
+            tree = _tree(process.pid)
+            cpu[0] = sum(map(_cpu_s, tree))
+            for pid in tree:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.05)
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU of a process and of its children that ended."""
+    try:
+        times = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[11:15]
+    except OSError:
+        return 0.0
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def _tree(pid: int) -> list[int]:

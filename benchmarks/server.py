@@ -20,7 +20,7 @@ REPLY = "ご質問にお答えします。" + "この文章は測定用の固定
 
 class Stats:
     def __init__(self) -> None:
-        self.calls = self.in_flight = self.peak = self.refused = 0
+        self.calls = self.in_flight = self.peak = self.refused = self.prose = self.filtered = 0
         self.first = self.last = 0.0
         self.answered: Counter[int] = Counter()
 
@@ -28,6 +28,7 @@ class Stats:
         return {
             "calls": self.calls, "refused": self.refused, "peak_in_flight": self.peak, "span_s": self.last - self.first, "first_at": self.first,
             "answered": sum(self.answered.values()), "answered_twice": sum(n > 1 for n in self.answered.values()),
+            "prose": self.prose, "filtered": self.filtered,
         }  # fmt: skip
 
 
@@ -109,8 +110,10 @@ class Server:
         text, finish = (json.dumps(VERDICT | ({"nonce": nonce[1].decode()} if nonce else {})) if judge else REPLY), "stop"
         if judge and draw < self.bad_share:
             text = "I would give this a nine."
+            stats.prose += 1
         elif not judge and draw < self.filter_share:
             text, finish = "", "content_filter"
+            stats.filtered += 1
         connection.send(200, json.dumps({
             "id": "chatcmpl-benchmark", "object": "chat.completion", "created": int(time.time()), "model": name,
             "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}],

@@ -1,4 +1,8 @@
-"""Floor: threads over the OpenAI client, one process, 64 at once. No record, no resume, the SDK's own retries."""
+"""Floor: threads over the OpenAI client, one process, 64 at once. No record, no resume, the SDK's own retries.
+
+The method of openai/simple-evals, which is not on PyPI: `map_with_progress` in its common.py is a pool of 50 threads, `ChatCompletionSampler` one blocking call of this client.
+Unlike here, that sampler repeats failed calls without end, and its HealthBench grader a verdict that is no JSON.
+"""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
