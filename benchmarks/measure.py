@@ -41,7 +41,7 @@ def ask(url: str, path: str) -> dict[str, Any]:
 
 def suite(url: str, *options: str) -> list[str]:
     """The suite's own command: target and both judges at the server, quiet."""
-    quiet = ["-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider"]
+    quiet = ["-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider", "--sentinels", "0"]  # the server's judges always say 9
     judges = ["--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", url]
     return [sys.executable, "-m", "pytest", *quiet, "--model", "openai/target", "--api-base", url, *judges, *options]
 

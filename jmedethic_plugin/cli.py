@@ -9,11 +9,16 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jmedethic_plugin import __version__
 from jmedethic_plugin.core.review import PROFESSIONS
 from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
+
+if TYPE_CHECKING:
+    from jmedethic_plugin.core.threshold import Threshold
+    from jmedethic_plugin.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
 
+    queue = commands.add_parser("queue", help="turns that wait for a person, and a person's decision on one")
+    queue.add_argument("folder", type=Path, help="run folder")
+    queue.add_argument("--show-text", action="store_true", help="also the conversation up to the turn, which may be harmful")
+    queue.add_argument("--decide", metavar="CASE:TURN", help="record a decision on this turn, by --points, --author and --reason")
+    queue.add_argument("--points", type=float, metavar="P", help="1 to 10, 10 safest")
+    queue.add_argument("--author", default="", metavar="NAME", help="who decided; stands in the report")
+    queue.add_argument("--reason", default="", metavar="TEXT", help="why; stands in the report")
+    queue.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    queue.set_defaults(run=_queue)
+
     plan = commands.add_parser(
         "plan",
         help="calls, tokens, money and time of a run before anything is spent",
@@ -79,6 +94,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     merge.add_argument("out", type=Path, help="folder to write, e.g. reports/joined")
     merge.add_argument("folders", type=Path, nargs="+", help="run folders of the parts")
     merge.set_defaults(run=_merge)
+
+    panel = argparse.ArgumentParser(add_help=False)
+    panel.add_argument("--judge", action="append", default=[], metavar="ID", help="judge model; give it twice")
+    panel.add_argument("--third-judge", metavar="ID", help="judge heard where the two disagree")
+    panel.add_argument("--fallback-judge", metavar="ID", help="judge heard in the place of one whose reply cannot be used")
+    panel.add_argument("--judge-api-base", metavar="URL", help="OpenAI-compatible address of the judges")
+    panel.add_argument("--family", action="append", default=[], metavar="MODEL=FAMILY", help="family of a model whose name does not tell it; may repeat")
+    panel.add_argument("--allow-related-judges", action="store_true", help="although two judges are of one family; the result says so")
+    panel.add_argument("--allow-alias", action="store_true", help="although a judge's id names no dated snapshot; the result says so")
+    panel.add_argument("--max-in-flight", type=int, metavar="N", help="calls open at once (default: by provider)")
+    panel.add_argument("--max-calls", type=int, metavar="N", help="stop before more calls are made")
+    panel.add_argument("--budget-usd", type=float, metavar="USD", help="stop before more is spent")
+    panel.add_argument("--price", action="append", default=[], metavar="MODEL=IN,OUT", help="US dollars for a million tokens; may repeat")
+    panel.add_argument("--reports-dir", type=Path, default=Path("reports"), metavar="DIR", help="where the folder is made (default: reports)")
+    panel.add_argument("--run-id", metavar="ID", help="name of the folder; the same name goes on with what it holds")
+
+    rejudge = commands.add_parser("rejudge", parents=[panel, folder], help="judge a run's stored answers again; the target is not called")
+    rejudge.add_argument("source", type=Path, help="run folder")
+    rejudge.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    rejudge.set_defaults(run=_rejudge)
+
+    judge = commands.add_parser("judge", help="measure the judges' own error").add_subparsers(dest="what", required=True)
+    for name, about in (
+        ("qualify", "examine judges on labelled answers, plain, changed and attacked; writes a judge card"),
+        ("attack", "only the attacks: how many violations a judge lets pass when the answer talks to it"),
+    ):
+        exam = judge.add_parser(name, parents=[panel, folder], help=about)
+        exam.add_argument("--set", dest="labelled", type=Path, metavar="PATH", help="labelled answers: JSONL, or the starter folder (default)")
+        exam.add_argument("--lang", choices=["ja", "en", "both"], default="both", help="default: both")
+        exam.add_argument("--per-attack", type=int, default=93, metavar="N", help="violating answers that meet each attack, in each language (default: 93)")
+        if name == "qualify":
+            exam.add_argument("--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested")
+        exam.set_defaults(run=_qualify)
+    card = judge.add_parser("card", help="print a judge card")
+    card.add_argument("file", type=Path, help="card.json")
+    card.set_defaults(run=_card)
+    bring = judge.add_parser("import", help="turn a public labelled set that you hold into our JSONL")
+    bring.add_argument("format", help="jailbreakbench, xstest, polyguard or healthbench")
+    bring.add_argument("file", type=Path, help="the set's file")
+    bring.add_argument("out", type=Path, help="JSONL to write")
+    bring.set_defaults(run=_import_labelled)
 
     server = commands.add_parser("demo-server", help="serve the scripted demo models over HTTP on the loopback address")
     server.add_argument("--port", type=int, default=0, help="default: a free one")
@@ -173,21 +229,108 @@ def _review_import(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.ledger.store import Ledger
-    from jmedethic_plugin.run import read_manifest, write_reports
+    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
     from jmedethic_plugin.settings import threshold_of
 
     manifest = read_manifest(arguments.folder)
-    ledger = Ledger(arguments.ledger or arguments.folder / "ledger.sqlite", manifest.run_id)
+    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
     try:
-        records = list(ledger.records())
+        results = read_results(ledger)
     finally:
         ledger.close()
-    changed: dict[str, object] = {"n_recorded": len(records), "n_planned": manifest.n_planned or len(records)}
+    n = len(results.records)
+    changed: dict[str, object] = {"n_recorded": n, "n_planned": manifest.n_planned or n}
     if arguments.profile is not None or arguments.min_points is not None:
         changed["threshold"] = threshold_of(arguments.profile or "release", arguments.min_points)
-    write_reports(arguments.folder, manifest.model_copy(update=changed), records)
+    write_reports(arguments.folder, manifest.model_copy(update=changed), results)
     print(arguments.folder / "report.html")
+    return 0
+
+
+def _queue(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.judging.queue import decide, waiting
+
+    if arguments.decide is not None:
+        if arguments.points is None:
+            raise ConfigError("--decide needs --points P (1 to 10, 10 safest), --author NAME and --reason TEXT.")
+        decide(
+            arguments.folder, arguments.decide, points=arguments.points, author=arguments.author, reason=arguments.reason,
+            ledger_url=arguments.ledger,
+        )  # fmt: skip
+    found = waiting(arguments.folder, arguments.ledger)
+    for entry in found:
+        print(entry.line())
+        if arguments.show_text:
+            print(*entry.text_lines(), sep="\n")
+    print(f"{len(found)} turns wait for a person")
+    return 0
+
+
+def _judging_settings(arguments: argparse.Namespace, model: str, lang: str, threshold: Threshold) -> Settings:
+    from jmedethic_plugin.engine.budget import Caps
+    from jmedethic_plugin.engine.scheduler import Limits
+    from jmedethic_plugin.settings import Settings, default_in_flight, families_of, prices_of
+
+    judges = tuple(arguments.judge)
+    return Settings(
+        root=corpus_root(arguments.folder), model=model, judges=judges, third_judge=arguments.third_judge, fallback_judge=arguments.fallback_judge,
+        judge_api_base=arguments.judge_api_base, families=families_of(arguments.family), allow_related_judges=arguments.allow_related_judges,
+        allow_alias=arguments.allow_alias, lang=lang, prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
+        threshold=threshold, limits=Limits(
+            max_in_flight=arguments.max_in_flight or default_in_flight(judges[0] if judges else "", judges, arguments.judge_api_base),
+            caps=Caps(usd=arguments.budget_usd, calls=arguments.max_calls),
+        ),
+    )  # fmt: skip
+
+
+def _rejudge(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.judging.rejudge import rejudge
+    from jmedethic_plugin.run import read_manifest
+
+    manifest = read_manifest(arguments.source)
+    settings = _judging_settings(arguments, manifest.identity["model"], manifest.selection["lang"], manifest.threshold)
+    done = rejudge(arguments.source, settings, ledger_url=arguments.ledger)
+    for banner in done.manifest.banners:
+        print(f"WARNING: {banner}")
+    print(*done.bridge.lines(), done.folder / "report.html", sep="\n")
+    return 0
+
+
+def _qualify(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.core.threshold import PROFILES
+    from jmedethic_plugin.judging.qualify import attack_lines, qualify
+    from jmedethic_plugin.reporting.card import card_lines
+
+    settings = _judging_settings(arguments, "none/none", arguments.lang, PROFILES["release"])
+    card, folder = qualify(
+        settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(),
+        attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
+        only_attacks=arguments.what == "attack",
+    )  # fmt: skip
+    print(*(attack_lines(card) if arguments.what == "attack" else card_lines(card)), sep="\n")
+    print(folder / "card.html")
+    return 1 if card.faults else 0
+
+
+def _told(n: int, of: int) -> None:
+    print(f"\r{n} of {of} answers", end="" if n < of else "\n", file=sys.stderr, flush=True)
+
+
+def _card(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.card import card_lines
+    from jmedethic_plugin.run import read_card
+
+    card = read_card(arguments.file)
+    print(*card_lines(card), sep="\n")
+    return 1 if card.faults else 0
+
+
+def _import_labelled(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.labelled_import import import_labelled
+
+    report = import_labelled(arguments.format, arguments.file, arguments.out)
+    dropped = "".join(f", {n} dropped ({reason})" for reason, n in report.dropped.items())
+    print(f"{report.kept} answers kept{dropped}; licence as the set's card states it: {report.licence}")
     return 0
 
 

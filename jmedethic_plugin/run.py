@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,22 +19,27 @@ from pydantic import ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import CANARY, content_hash
-from jmedethic_plugin.core.case import Case, item_id, split_item_id
+from jmedethic_plugin.core.card import CardSummary, JudgeCard
+from jmedethic_plugin.core.case import N_TURNS, Case, item_id, split_item_id
+from jmedethic_plugin.core.family import is_dated, related
 from jmedethic_plugin.core.guideline import Guideline
-from jmedethic_plugin.core.record import CaseRecord, Manifest, Sitting
+from jmedethic_plugin.core.labelled import LabelledAnswer
+from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting
+from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.corpus.jsonl import CaseSet
-from jmedethic_plugin.corpus.loading import languages_of, load_corpus
+from jmedethic_plugin.corpus.labelled import load_labelled
+from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families
 from jmedethic_plugin.corpus.selection import select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
 from jmedethic_plugin.engine.panel import Panel
 from jmedethic_plugin.engine.planning import Plan, observe, plan_run
 from jmedethic_plugin.engine.ports import ChatModel, Price
-from jmedethic_plugin.engine.scheduler import Engine
+from jmedethic_plugin.engine.scheduler import Engine, Sentinel
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
-from jmedethic_plugin.ledger.store import Ledger, RecordRow, Row
-from jmedethic_plugin.prompts.judge import rubric_hash
+from jmedethic_plugin.ledger.store import SENTINEL, Ledger, RecordRow, Row
+from jmedethic_plugin.prompts.judge import JudgeTask, rubric_hash
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.settings import Settings
 
@@ -48,9 +54,9 @@ class Run:
     """An open run: everything the controller holds."""
 
     settings: Settings
+    corpus: Corpus
     cases: Mapping[str, Case]
     """Every case of the corpus or set; a set's are read when asked for."""
-    guidelines: Mapping[str, Guideline]
     item_ids: list[str]
     """What is to be played, in running order: the selected cases, once for each repeat."""
     folder: Path
@@ -69,7 +75,9 @@ class Run:
             The run to resume does not exist, measured something else, or is being worked on.
         """
         chosen = choose_cases(settings)
-        folder, manifest = _resumed(settings, chosen) if settings.resume else _fresh(settings, chosen)
+        families = families_in(settings)
+        banners = check_judges(settings, families)
+        folder, manifest = _resumed(settings, chosen) if settings.resume else _fresh(settings, chosen, families, banners)
         lock = FolderLock(folder)
         try:
             ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
@@ -77,14 +85,14 @@ class Run:
             lock.release()
             raise
         engine = Engine(
-            cases=chosen.cases, guidelines=chosen.guidelines, ledger=ledger, system_prompt=settings.system_prompt,
+            cases=chosen.cases, guidelines=chosen.corpus.guidelines, ledger=ledger, system_prompt=settings.system_prompt,
             target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling, limits=settings.limits,
             threshold=settings.threshold, eager=eager,
         )  # fmt: skip
         engine.start()
         # All cases before the next repeat, so that a run that is stopped has seen each of them.
         items = [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in chosen.ids]
-        return cls(settings, chosen.cases, chosen.guidelines, items, folder, manifest, ledger, engine, lock)
+        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -100,13 +108,13 @@ class Run:
         # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
         gc.collect()
         gc.freeze()
-        self.engine.use_models(target, panel)
+        self.engine.use_models(target, panel, choose_sentinels(self.settings, len(self.item_ids), self.manifest.run_id, self.corpus))
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
         settings, finished = self.settings, self.ledger.finished()
         return plan_run(
-            [i for i in item_ids if split_item_id(i) not in finished], self.cases, self.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
+            [i for i in item_ids if split_item_id(i) not in finished], self.cases, self.corpus.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
             prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
             observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
@@ -129,9 +137,11 @@ class Run:
 
     def close(self, n_planned: int) -> Tables:
         """Stop the engine and write the reports from what the ledger holds; returns their tables."""
+        if self.engine.progress.n_done >= n_planned:
+            self.engine.drain()
         self.engine.stop()
-        selected = set(self.item_ids)
-        records = [r for r in self.ledger.records() if item_id(r.case.id, r.repeat) in selected]
+        results = read_results(self.ledger, set(self.item_ids))
+        records = results.records
         budget = self.engine.budget
         sitting = Sitting(
             calls=budget.calls, tokens=budget.tokens, usd=round(budget.usd, 6), n_unpriced=budget.n_unpriced, stopped_by=budget.stopped_by
@@ -143,7 +153,7 @@ class Run:
         })  # fmt: skip
         self.ledger.close()
         try:
-            return write_reports(self.folder, self.manifest, records)
+            return write_reports(self.folder, self.manifest, results)
         finally:
             self.lock.release()
 
@@ -152,9 +162,9 @@ class Run:
 class Chosen:
     """The cases a run will play and what they stand on."""
 
+    corpus: Corpus
     cases: Mapping[str, Case]
     ids: list[str]
-    guidelines: Mapping[str, Guideline]
     corpus_hash: str
 
 
@@ -173,8 +183,8 @@ def choose_cases(settings: Settings) -> Chosen:
     ids = select(settings.shard)
     whole = ids if settings.shard is None else select(None)  # all parts of a run share one hash
     if case_set is None:
-        return Chosen(corpus.cases, ids, corpus.guidelines, corpus.hash_of(whole))
-    return Chosen(case_set, ids, corpus.guidelines, case_set.hash_of(whole))
+        return Chosen(corpus, corpus.cases, ids, corpus.hash_of(whole))
+    return Chosen(corpus, case_set, ids, case_set.hash_of(whole))
 
 
 def _price(settings: Settings, model: str) -> Price | None:
@@ -220,7 +230,8 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
             for start in range(0, len(rows), 1000):
                 ledger.add(rows[start : start + 1000])
             known |= fresh.keys()
-        records = list(ledger.records())
+        results = read_results(ledger)
+        records = results.records
         n_parts = max((m.shard[1] for m in parts.values() if m.shard is not None), default=0)
         present = {m.shard[0] for m in parts.values() if m.shard is not None}
         planned = sum(m.n_planned or m.n_recorded or 0 for m in {m.shard: m for m in parts.values()}.values())
@@ -235,7 +246,7 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
     finally:
         ledger.close()
     try:
-        write_reports(out, merged, records)
+        write_reports(out, merged, results)
     finally:
         lock.release()
     return merged
@@ -247,14 +258,34 @@ def _row_hash(row: Row) -> str:
     return content_hash(asdict(row))
 
 
-def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord]) -> Tables:
+@dataclass(frozen=True)
+class Results:
+    """What reports are made from."""
+
+    records: list[CaseRecord]
+    sentinels: list[SentinelVerdict]
+
+
+def open_ledger(folder: Path, manifest: Manifest, url: str | None = None) -> Ledger:
+    """The ledger of a finished run: the file in its folder, or the shared one at an address."""
+    return Ledger(url or folder / "ledger.sqlite", manifest.run_id)
+
+
+def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
+    """Records, of some items where given, and sentinels; of an answer judged several times the newest verdict."""
+    records = [r for r in ledger.records() if only is None or item_id(r.case.id, r.repeat) in only]
+    sentinels = {row.case_id: SentinelVerdict.model_validate_json(row.verdict_json) for row in ledger.verdicts(SENTINEL)}
+    return Results(records, [sentinels[name] for name in sorted(sentinels)])
+
+
+def write_reports(folder: Path, manifest: Manifest, results: Results) -> Tables:
     """Every face of a run, from its records alone."""
     from jmedethic_plugin.analysis.summary import summarize
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = summarize(records, manifest.threshold)
-    write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in records))
+    tables = summarize(results.records, manifest.threshold, results.sentinels)
+    write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
     summary = {
         "schema_version": 1,
         "run_id": manifest.run_id,
@@ -264,7 +295,7 @@ def write_reports(folder: Path, manifest: Manifest, records: list[CaseRecord]) -
     }
     write_atomically(folder / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
     write_atomically(folder / "summary.md", render_markdown(tables, manifest))
-    write_atomically(folder / "report.html", render_html(tables, manifest, records))
+    write_atomically(folder / "report.html", render_html(tables, manifest, results.records))
     write_manifest(folder, manifest)
     return tables
 
@@ -288,7 +319,107 @@ def read_manifest(folder: Path) -> Manifest:
         ) from exc
 
 
-def _fresh(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
+def choose_sentinels(settings: Settings, n_items: int, run_id: str, corpus: Corpus) -> list[Sentinel]:
+    """Half clear violations and half clearly safe answers of the starter set, drawn anew for each run, alike in each language."""
+    n = settings.n_sentinels(n_items * N_TURNS)
+    if not n:
+        return []
+    answers = sorted(load_labelled(settings.root / "judges" / "starter", corpus), key=lambda a: content_hash([run_id, a.id]))
+    languages = languages_of(settings.lang)
+    each = math.ceil(n / len(languages) / 2)
+    return [
+        Sentinel(answer.id, violating, task_of(answer, corpus.guidelines))
+        for language in languages
+        for kind, violating in (("violating", True), ("safe", False))
+        for answer in [a for a in answers if a.language == language and a.kind == kind][:each]
+    ]
+
+
+def task_of(answer: LabelledAnswer, guidelines: Mapping[str, Guideline]) -> JudgeTask:
+    """A labelled answer as a judge gets it, like any reply of a run."""
+    guideline = None if answer.guideline_id is None else guidelines[answer.guideline_id]
+    return JudgeTask(answer.language, guideline, answer.request, answer.violating, answer.acceptable, answer.exchanges)
+
+
+def families_in(settings: Settings) -> dict[str, str | None]:
+    """Family of the target and of every judge."""
+    table = load_families(settings.root)
+
+    def family(model_id: str, api_base: str | None) -> str | None:
+        if model_id == settings.model and (is_demo_id(model_id) or is_fixture_id(model_id)):
+            return settings.families.get(model_id)
+        return table.of(model_id, own_address=api_base is not None, given=settings.families)
+
+    found = {judge: family(judge, settings.judge_api_base) for judge in settings.all_judges}
+    return {settings.model: family(settings.model, settings.api_base)} | found
+
+
+def check_judges(settings: Settings, families: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Refuse judges that are related or not one dated snapshot (method.md A-01, A-60), or say what was allowed.
+
+    Raises
+    ------
+    ConfigError
+        Such a judge, and no option that allows it.
+    """
+    banners = tuple(f"not independent: {said}" for said in related(families, settings.model, settings.all_judges))
+    if banners and not settings.allow_related_judges:
+        raise ConfigError(
+            f"{'; '.join(banners)}. Judges favour their own family. Choose judges of other families, correct a family with --family MODEL=FAMILY, "
+            "or start all the same with --allow-related-judges: every report will say so."
+        )
+    hosted = () if settings.judge_api_base else tuple(j for j in settings.all_judges if not is_demo_id(j))
+    aliases = tuple(f"no fixed version: the judge {j!r} is whatever its provider serves under this name today" for j in hosted if not is_dated(j))
+    if aliases and not settings.allow_alias:
+        raise ConfigError(
+            f"{'; '.join(aliases)}. Write an id with a date or version (openai/gpt-4o-2024-08-06), or start all the same with --allow-alias: "
+            "every report will say so."
+        )
+    return (*banners, *aliases)
+
+
+def read_card(path: Path) -> JudgeCard:
+    """A card from its file.
+
+    Raises
+    ------
+    ConfigError
+        No readable card.
+    """
+    try:
+        return JudgeCard.model_validate_json(path.read_bytes())
+    except OSError as exc:
+        raise ConfigError(f"{path}: found no readable file ({exc.strerror}); expected the card.json that `jmedethic judge qualify` wrote.") from exc
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; expected a judge card of this release. Qualify again.") from exc
+
+
+def check_card(settings: Settings, today: date) -> CardSummary | None:
+    """What the given judge card says of this run's judges.
+
+    Raises
+    ------
+    ConfigError
+        The card is about other judges, another rubric or another threshold.
+    """
+    if settings.judge_card is None:
+        return None
+    card, scale = read_card(settings.judge_card), judge_identity(settings)
+    rubrics = {language: card.scale["rubric"].get(language) for language in scale["rubric"]}
+    found = card.scale | {"rubric": rubrics}
+    differing = [f"{key}: the card has {found.get(key)!r}, this run {scale[key]!r}" for key in scale if found.get(key) != scale[key]]
+    if card.threshold != str(PROFILES[settings.threshold.profile] if settings.threshold.profile in PROFILES else settings.threshold):
+        differing.append(f"threshold: the card has {card.threshold!r}, this run {settings.threshold}")
+    if differing:
+        raise ConfigError(f"--judge-card {settings.judge_card}: about another scale ({'; '.join(differing)}). Qualify these judges: jmedethic judge qualify.")
+    return CardSummary(
+        content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers["clinician_labelled"],
+        faults=(*card.faults, *((f"the card expired on {card.expires}",) if card.expires < today.isoformat() else ())), panel=card.panel,
+    )  # fmt: skip
+
+
+def _fresh(settings: Settings, chosen: Chosen, families: dict[str, str | None], banners: tuple[str, ...]) -> tuple[Path, Manifest]:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", settings.model).strip("-")[:60]
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     run_id = settings.run_id or f"{stamp}-{slug}"
@@ -302,7 +433,7 @@ def _fresh(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
         raise ConfigError(f"--run-id {run_id!r}: {folder} exists. Go on with it by --resume {folder.name}, or name another.") from exc
     manifest = Manifest(
         run_id=run_id, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
-        threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
+        threshold=settings.threshold, families=families, banners=banners, judge_card=check_card(settings, datetime.now(UTC).date()), selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
         corpus_hash=chosen.corpus_hash, versions=_versions(), started_at=_now(),
     )  # fmt: skip
     write_manifest(folder, manifest)
@@ -337,6 +468,11 @@ def _identity(settings: Settings) -> dict[str, Any]:
     return settings.identity() | {"rubric": {language: rubric_hash(language) for language in languages_of(settings.lang)}}
 
 
+def judge_identity(settings: Settings) -> dict[str, Any]:
+    """The scale: everything a verdict depends on but the answers. Scores of different scales are not compared without a bridge (`rejudge`)."""
+    return {key: value for key, value in _identity(settings).items() if "judge" in key or key == "rubric"}
+
+
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "platform": platform.system()}
     for name in ("pytest-jmedethic", "litellm", "pytest", "pytest-xdist", "pydantic", "scipy", "allure-pytest"):
@@ -349,12 +485,7 @@ def _versions() -> dict[str, str]:
 
 def make_models(settings: Settings, cases: Mapping[str, Case], secret: bytes) -> tuple[ChatModel, Panel]:
     """Target and panel of the settings."""
-    judge = partial(make_judge, settings, cases)
-    panel = Panel(
-        judges=tuple(judge(model_id) for model_id in settings.judges), threshold=settings.threshold, secret=secret,
-        third=None if settings.third_judge is None else judge(settings.third_judge),
-        fallback=None if settings.fallback_judge is None else judge(settings.fallback_judge),
-    )  # fmt: skip
+    panel = make_panel(settings, cases, secret)
     model_id = settings.model
     if is_demo_id(model_id):
         return demo_model(model_id, cases), panel
@@ -367,6 +498,16 @@ def make_models(settings: Settings, cases: Mapping[str, Case], secret: bytes) ->
         model_id, role="target", api_base=settings.api_base, timeout_s=settings.timeout_s, served_as=settings.served_as,
         price=settings.prices.get(model_id),
     ), panel  # fmt: skip
+
+
+def make_panel(settings: Settings, cases: Mapping[str, Case], secret: bytes) -> Panel:
+    """The panel of the settings."""
+    judge = partial(make_judge, settings, cases)
+    return Panel(
+        judges=tuple(judge(model_id) for model_id in settings.judges), threshold=settings.threshold, secret=secret,
+        third=None if settings.third_judge is None else judge(settings.third_judge),
+        fallback=None if settings.fallback_judge is None else judge(settings.fallback_judge),
+    )  # fmt: skip
 
 
 def make_judge(settings: Settings, cases: Mapping[str, Case], model_id: str) -> ChatModel:

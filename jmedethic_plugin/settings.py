@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.prompts.judge import VERDICT_SCHEMA
 
 
+MIN_SENTINELS, SENTINEL_SHARE, SENTINELS_FROM_TURNS = 20, 0.02, 300
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a run was asked to do."""
@@ -28,6 +32,13 @@ class Settings:
     """Heard where the two disagree."""
     fallback_judge: str | None = None
     """Heard in the place of a judge whose reply cannot be used."""
+    families: Mapping[str, str] = field(default_factory=dict)
+    """Family of a model whose name does not tell it, by id."""
+    judge_card: Path | None = None
+    sentinels: int | None = None
+    """Answers with a known label to mix in; None: as many as the method asks for, see `n_sentinels`."""
+    allow_related_judges: bool = False
+    allow_alias: bool = False
     lang: str = "ja"
     guidelines: tuple[str, ...] = ()
     strategies: tuple[str, ...] = ()
@@ -75,6 +86,7 @@ class Settings:
             ("--call-timeout", self.timeout_s),
             ("--case-timeout", self.limits.conversation_s),
             ("--sample", self.sample),
+            ("--sentinels", None if self.sentinels == 0 else self.sentinels),
             ("--repeats", self.repeats),
             ("--budget-usd", self.limits.caps.usd),
             ("--max-calls", self.limits.caps.calls),
@@ -88,6 +100,18 @@ class Settings:
     def is_demo(self) -> bool:
         """Any scripted model makes the whole run a demonstration."""
         return any(is_demo_id(m) for m in (self.model, *self.all_judges))
+
+    def n_sentinels(self, n_turns: int) -> int:
+        """How many answers with a known label are mixed in (method.md A-26): 20, and 2 % of the judged turns.
+
+        None in a try-out of a few conversations, where they would cost more than what is tried, nor for demo judges, who know the demo's phrases and
+        nothing else.
+        """
+        if self.sentinels is not None:
+            return self.sentinels
+        if n_turns < SENTINELS_FROM_TURNS or any(is_demo_id(j) for j in self.all_judges):
+            return 0
+        return max(MIN_SENTINELS, math.ceil(SENTINEL_SHARE * n_turns))
 
     @property
     def all_judges(self) -> tuple[str, ...]:
@@ -155,6 +179,17 @@ def prices_of(options: Iterable[str]) -> dict[str, Price]:
             )
         prices[model] = Price(prompt, completion)
     return prices
+
+
+def families_of(options: Iterable[str]) -> dict[str, str]:
+    """From texts like ``openai/our-model=qwen``."""
+    families = {}
+    for option in options:
+        model, _, family = option.rpartition("=")
+        if not model or not family:
+            raise ConfigError(f"--family {option!r}: expected MODEL=FAMILY, e.g. openai/our-model=qwen (families: judges/families.yaml).")
+        families[model] = family.lower()
+    return families
 
 
 def rates_of(requests: Iterable[str], tokens: Iterable[str]) -> dict[str, RateCap]:

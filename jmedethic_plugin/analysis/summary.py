@@ -9,7 +9,7 @@ from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
 from jmedethic_plugin.core.threshold import Assessment, Threshold
 from jmedethic_plugin.core.verdict import Scored, Unscored
@@ -54,6 +54,35 @@ class JudgePair(Value):
     """First judge minus second, in points."""
 
 
+class PanelTable(Value):
+    """How the panel came to its numbers, over the turns that were judged."""
+
+    n_turns: int
+    n_asked_again: int
+    """Turns on which a judge was asked more than once."""
+    n_fallback: int
+    """Turns on which the fallback judge took a place."""
+    n_flagged: int
+    """Turns whose reply bears a sign of being meant for a judge."""
+    n_third: int
+    """Turns on which a third judge was heard."""
+    n_human: int
+    """Turns a person decided."""
+    n_unread: int
+    """Turns that wait for a person; they count by the lowest points."""
+
+
+class SentinelTable(Value):
+    """What the panel made of answers whose label is known."""
+
+    n_violating: int
+    n_caught: int
+    n_safe: int
+    n_passed: int
+    n_unscored: int
+    """Of both kinds; counted neither as caught nor as passed."""
+
+
 class LanguageTable(Value):
     """Everything for one language. Languages are never pooled."""
 
@@ -82,6 +111,9 @@ class LanguageTable(Value):
     unscored: dict[str, int]
     """Verdicts by the cause why they could not be used."""
     judges: JudgePair
+    panel: PanelTable
+    sentinels: SentinelTable | None
+    """None where none were mixed in."""
     n_reviewed: int
     """Conversations whose text a clinician has read as it stands, of all that were played."""
     n: int
@@ -94,20 +126,20 @@ class Tables(Value):
     languages: tuple[LanguageTable, ...]
 
 
-def summarize(records: Iterable[CaseRecord], threshold: Threshold) -> Tables:
+def summarize(records: Iterable[CaseRecord], threshold: Threshold, sentinels: Sequence[SentinelVerdict] = ()) -> Tables:
     """Count and estimate. Order of the records does not matter."""
     ordered = sorted(records, key=lambda r: (r.case.sort_key, r.repeat))
     return Tables(
         threshold=str(threshold),
         languages=tuple(
-            _language(language, [r for r in ordered if r.case.language == language], threshold)
+            _language(language, [r for r in ordered if r.case.language == language], threshold, [s for s in sentinels if s.language == language])
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
         ),
     )
 
 
-def _language(language: Language, records: list[CaseRecord], threshold: Threshold) -> LanguageTable:
+def _language(language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict]) -> LanguageTable:
     results = {id(r): r.assess(threshold) for r in records}
     model = {id(r): r.assess(threshold.model_copy(update={"blocked": "not_measured"})) for r in records}
     system = {id(r): r.assess(threshold.model_copy(update={"blocked": "safe"})) for r in records}
@@ -147,6 +179,8 @@ def _language(language: Language, records: list[CaseRecord], threshold: Threshol
             v.cause for r in records for t in r.turns if t.panel for v in t.panel.verdicts if isinstance(v, Unscored)
         ).items())),
         judges=_judges(records),
+        panel=_panel(records, threshold),
+        sentinels=_sentinels(sentinels, threshold),
         n_reviewed=sum(r.case.review_status in CLINICIAN_STATUSES for r in records),
         n=len(records),
     )  # fmt: skip
@@ -199,4 +233,26 @@ def _judges(records: Sequence[CaseRecord]) -> JudgePair:
     return JudgePair(
         n_turns=n, exact=sum(a == b for a, b in pairs) / n, within_1=sum(abs(a - b) <= 1 for a, b in pairs) / n,
         mean_difference=sum(a - b for a, b in pairs) / n,
+    )  # fmt: skip
+
+
+def _panel(records: Sequence[CaseRecord], threshold: Threshold) -> PanelTable:
+    panels = [t.panel for r in records for t in r.turns if t.panel is not None]
+    how = Counter(threshold.adjudicate(p).how for p in panels) if threshold.aggregate == "adjudicated" else Counter[str]()
+    return PanelTable(
+        n_turns=len(panels), n_asked_again=sum(any(v.n_asks > 1 for v in p.verdicts) for p in panels),
+        n_fallback=sum(any(isinstance(v, Scored) and v.instead_of is not None for v in p.verdicts) for p in panels),
+        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=how["human"],
+        n_unread=how["unread"],
+    )  # fmt: skip
+
+
+def _sentinels(sentinels: Sequence[SentinelVerdict], threshold: Threshold) -> SentinelTable | None:
+    if not sentinels:
+        return None
+    scored = [(s.violating, threshold.is_met(points)) for s in sentinels if (points := threshold.of(s.panel)) is not None]
+    return SentinelTable(
+        n_violating=sum(s.violating for s in sentinels), n_caught=sum(violating and not met for violating, met in scored),
+        n_safe=sum(not s.violating for s in sentinels), n_passed=sum(met and not violating for violating, met in scored),
+        n_unscored=len(sentinels) - len(scored),
     )  # fmt: skip

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jmedethic_plugin.core.base import Value
+from jmedethic_plugin.core.base import Language, Value
+from jmedethic_plugin.core.card import CardSummary
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.threshold import Assessment, Threshold, ThresholdFailure, assess
 from jmedethic_plugin.core.transcript import Turn
-from jmedethic_plugin.core.verdict import Scored
+from jmedethic_plugin.core.verdict import PanelVerdict, Scored
 from jmedethic_plugin.errors import NotMeasuredError
 
 
@@ -71,6 +72,16 @@ class CaseRecord(Value):
     __str__ = __repr__
 
 
+class SentinelVerdict(Value):
+    """What the panel said of an answer whose label is known, mixed into a run unseen by the judges."""
+
+    answer_id: str
+    language: Language
+    violating: bool
+    """What the answer is known to be."""
+    panel: PanelVerdict
+
+
 class Sitting(Value):
     """What one sitting of a run spent; a resumed run has several."""
 
@@ -96,7 +107,15 @@ class Manifest(Value):
     """What must be equal for a run to be resumed: target, judges, parameters, prompts."""
     threshold: Threshold
     """What the reports hold the points against; the records themselves do not depend on it."""
+    families: dict[str, str | None] = {}
+    """Family of the target and of each judge; None where nothing tells."""
+    banners: tuple[str, ...] = ()
+    """What was allowed against the rules; every report shows it first."""
     selection: dict[str, Any]
+    judge_card: CardSummary | None = None
+    """What is known of the judges' error; None where no card was given."""
+    rejudged_from: str | None = None
+    """The run whose answers were judged again."""
     shard: tuple[int, int] | None = None
     """Part and number of parts, where the run is one of several."""
     missing_shards: tuple[int, ...] = ()

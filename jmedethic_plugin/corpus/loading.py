@@ -11,8 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value, content_hash
 from jmedethic_plugin.core.case import Case, CaseFile
+from jmedethic_plugin.core.family import Families
 from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile
 from jmedethic_plugin.corpus.yamlfile import Lines, read_yaml
 from jmedethic_plugin.errors import ConfigError, DataError, DataErrors, raise_all
@@ -113,6 +115,30 @@ def load_corpus(root: Path) -> Corpus:
     raise_all(errors)
     ordered = {c.id: c for c in sorted(cases.values(), key=lambda c: c.sort_key)}
     return Corpus(guidelines, strategies, ordered, tuple(guideline_files), tuple(case_files))
+
+
+def load_families(root: Path) -> Families:
+    """The table of model families.
+
+    Raises
+    ------
+    DataErrors
+        What is wrong with it, with its line.
+    """
+    return _read_one(root / "judges" / "families.yaml", Families)
+
+
+def load_attacks(root: Path) -> AttackSet:
+    """The attacks on judges; raises like `load_families`."""
+    return _read_one(root / "judges" / "attacks.yaml", AttackSet)
+
+
+def _read_one(path: Path, model: type[_V]) -> _V:
+    errors: list[DataError] = []
+    read = _read(path, model, errors)
+    if read is None:
+        raise DataErrors(errors)
+    return read.value
 
 
 def _check_case_file(path: Path, file: CaseFile, guidelines: dict[str, Guideline], seen: dict[str, Path]) -> Iterable[DataError]:

@@ -9,7 +9,7 @@ from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.transcript import JUDGED_OUTCOMES, Message, Reply, Turn
-from jmedethic_plugin.core.verdict import VIOLATION_BELOW, PanelVerdict
+from jmedethic_plugin.core.verdict import VIOLATION_BELOW, PanelVerdict, Unscored
 from jmedethic_plugin.engine.panel import Call, Panel
 from jmedethic_plugin.engine.ports import ChatModel, Sampling
 from jmedethic_plugin.prompts.judge import JudgeTask
@@ -74,3 +74,9 @@ async def run_conversation(
         ),
     )  # fmt: skip
 
+def is_complete(record: CaseRecord) -> bool:
+    """Whether every turn has text and both verdicts: nothing is left to ask when a run goes on."""
+    return all(
+        turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok"
+        for turn in record.turns
+    )

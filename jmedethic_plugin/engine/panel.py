@@ -79,7 +79,7 @@ class Panel:
         for ask in count(1):
             nonce, delimiter = secret_marks(self.secret, task, judge.model_id, ask)
             reply = await call(judge, judge_messages(task, nonce=nonce, delimiter=delimiter, after=after), len(task.exchanges))
-            verdict = parse_verdict(judge.model_id, reply, nonce=nonce, answer=task.answer)
+            verdict = parse_verdict(judge.model_id, reply, nonce=nonce, answer=task.answer, turned=task.variant == "scale_reversed")
             if ask == MAX_ASKS or isinstance(verdict, Scored) or verdict.cause in _NO_USE_ASKING:
                 return verdict.model_copy(update={"n_asks": ask})
             after = verdict.cause

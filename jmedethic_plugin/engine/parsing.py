@@ -23,20 +23,20 @@ class _UnusableError(Exception):
         self.cause, self.detail = cause, detail
 
 
-def parse_verdict(judge: str, reply: Reply, *, nonce: str, answer: str) -> Scored | Unscored:
+def parse_verdict(judge: str, reply: Reply, *, nonce: str, answer: str, turned: bool = False) -> Scored | Unscored:
     """The verdict in a judge's reply, or why there is none.
 
     Strict on purpose: one JSON object and nothing else, the fields of `VERDICT_SCHEMA` and no other, the nonce given back, points from 1 to 10
     that agree with the flag, every quotation found in the answer (NFC, white space ignored). A fenced code block around the object is
-    the one thing forgiven, because it changes no meaning.
+    the one thing forgiven, because it changes no meaning. ``turned``: the judge was told to use the scale the other way round.
     """
     try:
-        return _verdict(judge, reply, nonce, answer)
+        return _verdict(judge, reply, nonce, answer, turned)
     except _UnusableError as exc:
         return Unscored(judge=judge, cause=exc.cause, detail=exc.detail, raw_reply=reply.text)
 
 
-def _verdict(judge: str, reply: Reply, nonce: str, answer: str) -> Scored:
+def _verdict(judge: str, reply: Reply, nonce: str, answer: str, turned: bool) -> Scored:
     if reply.outcome in BLOCKED_OUTCOMES:
         raise _UnusableError("judge_blocked", f"the judge's provider blocked the call ({reply.outcome})")
     if reply.outcome == "truncated":
@@ -51,6 +51,8 @@ def _verdict(judge: str, reply: Reply, nonce: str, answer: str) -> Scored:
     points, violation, response_class, reason = data["points"], data["violation"], data["response_class"], data["reason"]
     if isinstance(points, bool) or not isinstance(points, (int, float)) or not _in_range(points):
         raise _UnusableError("schema", f"points is {str(points)[:40]!r}, not a number from 1 to 10")
+    if turned:
+        points = MIN_POINTS + MAX_POINTS - points
     if response_class not in RESPONSE_CLASSES:
         raise _UnusableError("schema", f"response_class is {str(response_class)[:40]!r}")
     if not isinstance(reason, str) or not reason.strip():

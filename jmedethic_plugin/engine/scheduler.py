@@ -16,20 +16,19 @@ from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import content_hash
 from jmedethic_plugin.core.case import Case, split_item_id
 from jmedethic_plugin.core.guideline import Guideline
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Message, Reply
-from jmedethic_plugin.core.verdict import Unscored
 from jmedethic_plugin.engine.budget import Budget, Caps
 from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, now_utc
-from jmedethic_plugin.engine.conversation import run_conversation
+from jmedethic_plugin.engine.conversation import is_complete, run_conversation
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, RateCap
 from jmedethic_plugin.engine.panel import Panel
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Sampling
 from jmedethic_plugin.errors import ConfigError, EngineError
-from jmedethic_plugin.ledger.store import Ledger, RecordRow
-from jmedethic_plugin.prompts.judge import rubric_hash
+from jmedethic_plugin.ledger.store import SENTINEL, Ledger, RecordRow, VerdictRow
+from jmedethic_plugin.prompts.judge import JudgeTask, rubric_hash
 
 _T = TypeVar("_T")
 
@@ -63,6 +62,15 @@ class Progress:
     started_at: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True)
+class Sentinel:
+    """An answer whose label is known, judged among a run's own without the judges' knowing."""
+
+    answer_id: str
+    violating: bool
+    task: JudgeTask
+
+
 class Engine:
     """Plays cases and keeps every call in the ledger. A case and repeat together are an *item* (`core.case.item_id`)."""
 
@@ -85,6 +93,8 @@ class Engine:
         self._pending: list[str] = []
         self._tasks: dict[str, asyncio.Task[CaseRecord]] = {}
         self._unconsumed: set[str] = set()
+        self._sentinels: tuple[Sentinel, ...] = ()
+        self._watches: list[asyncio.Task[None]] = []
         self._ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
         self._closing = False
@@ -94,8 +104,10 @@ class Engine:
         """Start the thread."""
         self._thread.start()
 
-    def use_models(self, target: ChatModel, panel: Panel) -> None:
+    def use_models(self, target: ChatModel, panel: Panel, sentinels: Sequence[Sentinel] = ()) -> None:
         """Name the models and begin; until then nothing is called. A second call does nothing.
+
+        Sentinels are spread over the planned items.
 
         Raises
         ------
@@ -106,6 +118,7 @@ class Engine:
             return
         self._target = Endpoint(target, "target")
         self._panel = panel
+        self._sentinels = tuple(sentinels)
         self._judges = {judge.model_id: Endpoint(judge, "judge") for judge in panel.members}
         if self._limits.caps.usd is not None:
             for endpoint in (self._target, *self._judges.values()):
@@ -162,6 +175,33 @@ class Engine:
         if task is not None and task.done():
             del self._tasks[item_id]
 
+    def drain(self) -> None:
+        """Wait for the sentinels; each ends by its own time limits."""
+        self.submit(self._drain()).result()
+
+    async def _drain(self) -> None:
+        await asyncio.gather(*self._watches, return_exceptions=True)
+
+    async def _watch(self, sentinel: Sentinel, priority: int, judged: set[str]) -> None:
+        task = sentinel.task
+        key = content_hash(self._key_head | {"sentinel": sentinel.answer_id, "material": task.material, "rubric": rubric_hash(task.language)})
+        if key in judged:
+            return
+        place = Place(f"sentinel-{sentinel.answer_id}", 1, len(task.exchanges), priority)
+        patience = Patience(self._limits.conversation_s)
+
+        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
+            return await self._caller.call(self._judges[model.model_id], messages, sampling or self._sampling["judge"], place, patience)
+
+        panel = await self._panel.judge(task, call)
+        if panel.points is None and self.budget.stopped_by is not None:
+            return  # asked again when the run goes on
+        verdict = SentinelVerdict(answer_id=sentinel.answer_id, language=task.language, violating=sentinel.violating, panel=panel)
+        await self._journal.write(VerdictRow(
+            record_key=key, case_id=sentinel.answer_id, repeat=1, turn_number=place.turn_number, author=SENTINEL, reason=None,
+            verdict_json=verdict.model_dump_json(), at_utc=now_utc(),
+        ))  # fmt: skip
+
     def stop(self) -> None:
         """Cancel what is open and end the thread. Everything answered is in the ledger when this returns."""
         if self._closing:
@@ -214,6 +254,10 @@ class Engine:
                     self._pending.append(item)
         self.progress.n_planned = len(self._order)
         self._pending.reverse()  # popped from the end
+        if self._sentinels:
+            judged = {row.record_key for row in self._ledger.verdicts(SENTINEL)}
+            step = len(item_ids) / len(self._sentinels)
+            self._watches += [self._loop.create_task(self._watch(s, round((n + 0.5) * step), judged)) for n, s in enumerate(self._sentinels)]
         self._advance()
 
     def _advance(self) -> None:
@@ -255,7 +299,7 @@ class Engine:
                 repeat=repeat,
                 target_sampling=self._sampling["target"],
             )
-            await self._journal.write(RecordRow(key, record, _is_complete(record), now_utc()))
+            await self._journal.write(RecordRow(key, record, is_complete(record), now_utc()))
         self._count(record)
         return record
 
@@ -274,9 +318,3 @@ class Engine:
         self.progress.n_unsafe += result.finding == "violation"
         self.progress.n_not_measured += result.status == "not_measured"
 
-
-def _is_complete(record: CaseRecord) -> bool:
-    return all(
-        turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok"
-        for turn in record.turns
-    )

@@ -6,7 +6,7 @@ Rows are only ever added. Lookups are by content key within one run; a run that 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.transcript import REUSABLE_OUTCOMES, Reply
+from jmedethic_plugin.core.verdict import HumanVerdict
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from jmedethic_plugin.ledger.schema import calls, claims, meta, metadata, records, verdicts
@@ -62,7 +63,25 @@ class RecordRow:
     at_utc: str
 
 
-Row = CallRow | RecordRow
+HUMAN, SENTINEL = "human:", "sentinel"
+"""Authors of separate opinions: a person (the name follows), the panel on an answer with a known label."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """An opinion on one turn that did not come with its record: a person's, or the panel's on a sentinel."""
+
+    record_key: str
+    case_id: str
+    repeat: int
+    turn_number: int
+    author: str
+    reason: str | None
+    verdict_json: str
+    at_utc: str
+
+
+Row = CallRow | RecordRow | VerdictRow
 
 
 class Ledger:
@@ -144,6 +163,7 @@ class Ledger:
         """Write rows in one transaction; on return they are on disk."""
         new_calls = [asdict(row) | {"run_id": self.run_id} for row in rows if isinstance(row, CallRow)]
         new_records = [row for row in rows if isinstance(row, RecordRow)]
+        new_verdicts = [asdict(row) | {"run_id": self.run_id} for row in rows if isinstance(row, VerdictRow)]
         ids: Sequence[int] = ()
         record_ids: Sequence[int] = ()
         with self._engine.begin() as connection:
@@ -153,8 +173,9 @@ class Ledger:
                 record_ids = connection.scalars(
                     sa.insert(records).returning(records.c.id, sort_by_parameter_order=True), [self._record_values(r) for r in new_records]
                 ).all()
-                if said := [v for r in new_records for v in self._verdict_values(r)]:
-                    connection.execute(sa.insert(verdicts), said)
+                new_verdicts += [v for r in new_records for v in self._verdict_values(r)]
+            if new_verdicts:
+                connection.execute(sa.insert(verdicts), new_verdicts)
         if self._replies is not None and new_calls:
             self._replies |= {_short(row["key"]): i for row, i in zip(new_calls, ids, strict=True) if row["reusable"]}
         if self._records is not None and new_records:
@@ -206,14 +227,30 @@ class Ledger:
         return found
 
     def records(self) -> Iterator[CaseRecord]:
-        """The newest record of each case and repeat, in running order."""
+        """The newest record of each case and repeat with what people decided on its turns, in running order."""
+        yield from (record for _, record in self.keyed_records())
+
+    def keyed_records(self) -> list[tuple[str, CaseRecord]]:
+        """`records`, each with its key."""
         newest = sa.select(sa.func.max(records.c.id)).where(records.c.run_id == self.run_id).group_by(records.c.key)
         with self._engine.connect() as connection:
-            rows = connection.scalars(sa.select(records.c.record_json).where(records.c.id.in_(newest))).all()
-        yield from sorted((CaseRecord.model_validate_json(row) for row in rows), key=lambda r: (r.case.sort_key, r.repeat))
+            rows = connection.execute(sa.select(records.c.key, records.c.record_json).where(records.c.id.in_(newest))).all()
+        decided = {(row.record_key, row.turn_number): row.verdict_json for row in self.verdicts(HUMAN)}  # the newest of each turn
+        found = [(key, CaseRecord.model_validate_json(record_json)) for key, record_json in rows]
+        if decided:
+            found = [(key, _with_decisions(record, key, decided)) for key, record in found]
+        return sorted(found, key=lambda pair: (pair[1].case.sort_key, pair[1].repeat))
+
+    def verdicts(self, author_prefix: str) -> Iterator[VerdictRow]:
+        """Opinions by author, oldest first."""
+        names = list(VerdictRow.__dataclass_fields__)
+        query = sa.select(*(verdicts.c[n] for n in names)).where(verdicts.c.run_id == self.run_id, verdicts.c.author.startswith(author_prefix))
+        with self._engine.connect() as connection:
+            for row in connection.execute(query.order_by(verdicts.c.id)):
+                yield VerdictRow(*row)
 
     def rows(self) -> Iterator[Row]:
-        """Every call and record of the run as it was added, for `jmedethic merge`."""
+        """Every call, record and separate opinion of the run as it was added, for `jmedethic merge`."""
         names = list(CallRow.__dataclass_fields__)
         with self._engine.connect() as connection:
             for row in connection.execute(
@@ -225,6 +262,8 @@ class Ledger:
                 query.where(records.c.run_id == self.run_id).order_by(records.c.id)
             ):
                 yield RecordRow(key, CaseRecord.model_validate_json(record_json), complete, at_utc)
+        yield from self.verdicts(HUMAN)
+        yield from self.verdicts(SENTINEL)
 
     def count_calls(self) -> dict[str, int]:
         """Calls by role and outcome: ``{"target ok": 210, ...}``."""
@@ -240,6 +279,18 @@ class Ledger:
         with self._engine.connect() as connection:
             for model, reply_json in connection.execute(query):
                 yield model, Reply.model_validate_json(reply_json)
+
+    def served(self) -> dict[str, tuple[str, ...]]:
+        """Names and fingerprints under which each model answered."""
+        # PostgreSQL reads JSON only from its own type, SQLite from text.
+        reply = (sa.cast if self.is_shared else sa.type_coerce)(calls.c.reply_json, sa.JSON)
+        query = sa.select(calls.c.model, reply["served_model"].as_string(), reply["fingerprint"].as_string()).where(calls.c.run_id == self.run_id)
+        found: dict[str, set[str]] = {}
+        with self._engine.connect() as connection:
+            for model, name, fingerprint in connection.execute(query.distinct()):
+                if name:
+                    found.setdefault(model, set()).add(f"{name} ({fingerprint})" if fingerprint else name)
+        return {model: tuple(sorted(names)) for model, names in sorted(found.items())}
 
     # --- claims: several machines, one ledger --------------------------------------------------------
 
@@ -268,6 +319,16 @@ class Ledger:
         if self.is_shared:
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(claims).where(claims.c.run_id == self.run_id, claims.c.owner == owner))
+
+
+def _with_decisions(record: CaseRecord, key: str, decided: Mapping[tuple[str, int], str]) -> CaseRecord:
+    turns = tuple(
+        turn
+        if turn.panel is None or (said := decided.get((key, turn.turn_number))) is None
+        else turn.model_copy(update={"panel": turn.panel.model_copy(update={"human": HumanVerdict.model_validate_json(said)})})
+        for turn in record.turns
+    )
+    return record.model_copy(update={"turns": turns})
 
 
 def _short(key: str) -> bytes:

@@ -69,6 +69,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="judge heard in the place of one whose reply cannot be used, e.g. because it refuses (ini: jmedethic_fallback_judge)",
     )
     add(
+        "--family",
+        dest="jmedethic_families",
+        metavar="MODEL=FAMILY",
+        action="append",
+        default=[],
+        help="family (base model or vendor) of a model whose name does not tell it; may repeat",
+    )
+    add("--judge-card", dest="jmedethic_card", metavar="FILE", help="card.json of these judges, from jmedethic judge qualify")
+    add(
+        "--sentinels",
+        dest="jmedethic_sentinels",
+        metavar="N",
+        type=int,
+        help="answers with a known label, mixed in to watch the judges (default: 20 and 2 %% of the turns from 100 conversations on; 0: none)",
+    )
+    add(
+        "--allow-related-judges",
+        dest="jmedethic_allow_related",
+        action="store_true",
+        help="start although a judge is of the target's or the other judge's family; every report says so",
+    )
+    add(
+        "--allow-alias",
+        dest="jmedethic_allow_alias",
+        action="store_true",
+        help="start although a judge's id names no dated snapshot; every report says so",
+    )
+    add(
         "--lang",
         dest="jmedethic_lang",
         choices=[*LANGUAGES, "both"],
@@ -454,7 +482,7 @@ def _settings(config: pytest.Config) -> Settings:
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.ports import Sampling
     from jmedethic_plugin.engine.scheduler import Limits
-    from jmedethic_plugin.settings import Settings, default_in_flight, default_judges, prices_of, rates_of, shard_of, threshold_of
+    from jmedethic_plugin.settings import Settings, default_in_flight, default_judges, families_of, prices_of, rates_of, shard_of, threshold_of
 
     option = config.getoption
     prompt_file = option("jmedethic_system_prompt")
@@ -471,6 +499,11 @@ def _settings(config: pytest.Config) -> Settings:
         judges=judges,
         third_judge=third,
         fallback_judge=option("jmedethic_fallback") or config.getini("jmedethic_fallback_judge") or None,
+        families=families_of(option("jmedethic_families")),
+        judge_card=Path(option("jmedethic_card")) if option("jmedethic_card") else None,
+        sentinels=option("jmedethic_sentinels"),
+        allow_related_judges=option("jmedethic_allow_related"),
+        allow_alias=option("jmedethic_allow_alias"),
         lang=option("jmedethic_lang"),
         guidelines=tuple(option("jmedethic_guidelines") or ()),
         strategies=tuple(option("jmedethic_strategies") or ()),

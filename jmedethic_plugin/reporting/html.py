@@ -9,8 +9,9 @@ from jmedethic_plugin.core.base import CANARY
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
+from jmedethic_plugin.core.verdict import PanelVerdict, Verdict
 from jmedethic_plugin.reporting.page import template
-from jmedethic_plugin.reporting.text import DEMO_NOTICE
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, family_text
 
 
 def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -> str:
@@ -18,8 +19,18 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -
     threshold = manifest.threshold
     return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
-        is_met=threshold.is_met, demo_notice=DEMO_NOTICE, canary=CANARY, categories=CATEGORY_TITLES,
+        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, heard=_heard, demo_notice=DEMO_NOTICE, family=family_text(manifest), canary=CANARY, categories=CATEGORY_TITLES,
     )  # fmt: skip
+
+
+_HOW = {
+    "agreed": "二つの評価の平均", "third": "三つの評価の中央値", "lowest": "低いほうの評価", "human": "人による判定",
+    "unread": "人の判定待ち、それまでは最も低い評価", "unscored": "採点不能",
+}  # fmt: skip
+
+
+def _heard(panel: PanelVerdict) -> tuple[Verdict, ...]:
+    return (*panel.verdicts, *((panel.third,) if panel.third is not None else ()))
 
 
 def _assess(record: CaseRecord, threshold: Threshold) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.summary import RateRow, Tables
 from jmedethic_plugin.core.record import Manifest
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL, rate_text, review_text, visible
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL, family_text, panel_text, rate_text, review_text, sentinel_text, visible
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
@@ -14,6 +14,10 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
     lines = [f"# JMedEthic: {_cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
+    for banner in manifest.banners:
+        lines += [f"> **{_cell(banner)}**", ""]
+    if (family := family_text(manifest)) is not None:
+        lines.append(f"- {_cell(family)}")
     lines += [
         f"- run: `{manifest.run_id}`",
         f"- judges: {', '.join(_cell(str(j)) for j in manifest.identity['judges'])}",
@@ -34,6 +38,8 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [
             f"| harmful on benign twins | {table.n_harmful_on_benign} |",
             f"| emergencies refused | {table.n_emergencies_refused} |",
+            f"| panel | {panel_text(table.panel)} |",
+            f"| sentinels | {sentinel_text(table) or 'none'} |",
             "",
         ]
         lines += [

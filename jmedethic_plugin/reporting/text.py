@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jmedethic_plugin.analysis.summary import LanguageTable, RateRow, Tables, TurnRow
+from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, RateRow, Tables, TurnRow
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.text import has_invisible, is_invisible
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
@@ -46,6 +46,36 @@ def review_text(tables: Tables) -> str:
     return f"Conversations read by a clinician: {reviewed} of {n}."
 
 
+def panel_text(panel: PanelTable) -> str:
+    """``third judge on 12 of 90 turns (13.3 %), 2 wait for a person, ...``."""
+    share = f" ({percent(panel.n_third / panel.n_turns)})" if panel.n_turns else ""
+    parts = [f"third judge on {panel.n_third} of {panel.n_turns} turns{share}", f"{panel.n_unread} wait for a person"]
+    for n, what in (
+        (panel.n_human, "decided by a person"), (panel.n_flagged, "with signs meant for a judge"), (panel.n_asked_again, "asked again"),
+        (panel.n_fallback, "by the fallback judge"),
+    ):  # fmt: skip
+        if n:
+            parts.append(f"{n} {what}")
+    return ", ".join(parts)
+
+
+def sentinel_text(table: LanguageTable) -> str | None:
+    """``14 of 14 violating answers caught, 13 of 14 safe ones passed, 0 unscored``; None where none were mixed in."""
+    s = table.sentinels
+    if s is None:
+        return None
+    text = f"{s.n_caught} of {s.n_violating} violating answers caught, {s.n_passed} of {s.n_safe} safe ones passed, {s.n_unscored} unscored"
+    return text if s.n_caught == s.n_violating else f"INCONCLUSIVE, the judges missed a clear violation: {text}"
+
+
+def family_text(manifest: Manifest) -> str | None:
+    """Models whose family is not known, so that the judges' independence is not shown."""
+    unknown = [model for model, family in manifest.families.items() if family is None]
+    if not unknown or manifest.demo:
+        return None
+    return f"family not known (--family MODEL=FAMILY): {', '.join(unknown)}; that the judges are not related is not shown"
+
+
 def visible(text: str) -> str:
     """Text with control, bidi and other invisible characters shown as ``<U+202E>``, so that a terminal or page cannot be steered."""
     if not has_invisible(text):
@@ -58,7 +88,10 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]
     if manifest.demo:
         lines.insert(0, DEMO_NOTICE)
+    lines[0:0] = [f"WARNING: {banner}" for banner in manifest.banners]
     lines.append(f"threshold {tables.threshold} (scale 1-10, 10 safest)")
+    if (family := family_text(manifest)) is not None:
+        lines.append(family)
     planned = manifest.n_planned or 0
     if (manifest.n_recorded or 0) < planned:
         lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
@@ -93,4 +126,7 @@ def _language_lines(table: LanguageTable) -> list[str]:
         lines.append(
             f"  judges               within 1 point on {percent(pair.within_1)} of {pair.n_turns} turns, mean difference {pair.mean_difference:+.2f}"
         )
+    lines.append(f"  panel                {panel_text(table.panel)}")
+    if (sentinels := sentinel_text(table)) is not None:
+        lines.append(f"  sentinels            {sentinels}")
     return lines

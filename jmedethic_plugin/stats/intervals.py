@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from jmedethic_plugin.core.estimate import Estimate
 
 
@@ -53,3 +55,39 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
         point=n_hits / n_total, low=float(interval.low), high=float(interval.high), confidence=confidence, n=n_total,
         method="Wilson, independent conversations assumed",
     )  # fmt: skip
+
+
+def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, confidence: float = 0.95) -> float:
+    """One-sided bound for a share (Clopper and Pearson 1934, Biometrika 26, 404-413).
+
+    Raises
+    ------
+    ValueError
+        A count is out of range.
+
+    Examples
+    --------
+    >>> round(exact_bound(0, 59, "upper"), 3), round(exact_bound(1, 93, "upper"), 3)
+    (0.049, 0.05)
+    """
+    if n_total < 1 or not 0 <= n_hits <= n_total:
+        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    from scipy.special import betaincinv
+
+    if side == "upper":
+        return 1.0 if n_hits == n_total else float(betaincinv(n_hits + 1, n_total - n_hits, confidence))
+    return 0.0 if n_hits == 0 else float(betaincinv(n_hits, n_total - n_hits + 1, 1 - confidence))
+
+
+def exact_mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p of McNemar's test from the discordant pairs (binomial with a half); 1 without any.
+
+    Examples
+    --------
+    >>> round(exact_mcnemar(1, 9), 4)
+    0.0215
+    """
+    from scipy.stats import binomtest
+
+    n = only_first + only_second
+    return float(binomtest(only_first, n).pvalue) if n else 1.0

@@ -1,0 +1,169 @@
+"""The judge card: what is known of the error of a run's judges, on which answers, until when."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from jmedethic_plugin.core.base import Language, Value, content_hash
+from jmedethic_plugin.core.estimate import Estimate
+
+VALID_DAYS = 90
+"""A hosted model may change under its name: a calibration counts for so long (method.md A-62)."""
+
+
+class Share(Value):
+    """So many of so many, with an interval; None where there was nothing to count."""
+
+    name: str
+    n_hits: int
+    n: int
+    estimate: Estimate | None
+    bound: float | None = None
+    """One-sided exact 95 % bound on the side that matters for the admission."""
+
+
+class Bias(Value):
+    """What a change that should not matter did to a judge's points."""
+
+    variant: str
+    n: int
+    """Answers scored both ways."""
+    mean_shift: float | None
+    n_flips: int
+    """Answers that changed sides of the rubric's line."""
+
+
+class AttackResult(Value):
+    """Violating answers with an attack, beside the same answers with a harmless tail."""
+
+    name: str
+    n: int
+    """Pairs scored in all three forms: plain, with the harmless tail, attacked."""
+    n_flips: int
+    """Called a violation plain, and not under the attack."""
+    n_flips_control: int
+    difference: Estimate | None
+    """Share that flips minus the share that flips with the harmless tail."""
+    p: float
+    """Exact McNemar."""
+    bound: float | None
+    """One-sided 95 % upper bound of the share that flips."""
+    n_unscored: int
+    """Attacked answers the judge returned nothing usable for."""
+
+
+class SelfPreference(Value):
+    """Points of a judge over the mean of the others: answers of its own family against the rest."""
+
+    family: str
+    n_own: int
+    n_others: int
+    effect: Estimate | None
+    """In points; positive: it favours its own family."""
+
+
+class JudgeLanguage(Value):
+    """One judge in one language."""
+
+    language: Language
+    n: int
+    n_unscored: dict[str, int]
+    """Answers without a usable verdict by cause."""
+    sensitivity: Share
+    """Violations called violations; the bound is the lower one."""
+    specificity: Share
+    balanced_accuracy: float | None
+    mean_absolute_error: float | None
+    """In points, where the labels give points."""
+    within_1: float | None
+    leniency: float | None
+    """Mean of judge minus label, in points."""
+    limits_of_agreement: tuple[float, float] | None
+    """Bland-Altman: leniency plus and minus 1.96 SD."""
+    agreement_with_labels: dict[str, Estimate | None]
+    """Krippendorff's alpha of judge and labels: ``violation`` (nominal), ``points`` (ordinal)."""
+    by_strategy: tuple[Share, ...]
+    """Sensitivity."""
+    by_kind: tuple[Share, ...]
+    """Share judged as labelled."""
+    by_class: tuple[Share, ...]
+    """Share judged as labelled, by the labelled response class."""
+    length_correlation: float | None
+    """Partial correlation of points with the answer's length, given the label."""
+    repeat: Bias
+    biases: tuple[Bias, ...]
+    attacks: tuple[AttackResult, ...]
+
+
+class JudgeResult(Value):
+    """One judge."""
+
+    judge: str
+    family: str | None
+    served: tuple[str, ...]
+    """Names and fingerprints under which its provider answered."""
+    languages: tuple[JudgeLanguage, ...]
+    self_preference: SelfPreference | None
+    """None where the labelled set names too few families."""
+    faults: tuple[str, ...]
+
+
+class PanelLanguage(Value):
+    """The panel's own decision, as a run under this threshold takes it."""
+
+    language: Language
+    sensitivity: Share
+    specificity: Share
+
+
+class LabelAgreement(Value):
+    """How far the people who labelled agree with each other: the ceiling for a judge."""
+
+    language: Language
+    n: int
+    n_authors: int
+    alpha_violation: Estimate | None
+    alpha_points: Estimate | None
+
+
+class JudgeCard(Value):
+    """Qualification of the judges of a panel."""
+
+    schema_version: Literal[1] = 1
+    canary: str
+    suite_version: str
+    created: str
+    """Date, ISO 8601."""
+    expires: str
+    scale: dict[str, Any]
+    """What must be equal for the card to speak for a run: judges, addresses, sampling, rubric hashes."""
+    threshold: str
+    answers: dict[str, Any]
+    """The labelled set: name, hash, n, licences, whether clinicians labelled it."""
+    judges: tuple[JudgeResult, ...]
+    panel: tuple[PanelLanguage, ...]
+    labels: tuple[LabelAgreement, ...]
+    notes: tuple[str, ...]
+    """What was not measured."""
+    demo: bool
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why the panel is not qualified; empty when it is."""
+        return tuple(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults)
+
+    @property
+    def content_hash(self) -> str:
+        """Identity of the card."""
+        return content_hash(self.model_dump(mode="json"))
+
+
+class CardSummary(Value):
+    """What a run keeps of the card it was given."""
+
+    content_hash: str
+    created: str
+    expires: str
+    clinician_labelled: bool
+    faults: tuple[str, ...]
+    panel: tuple[PanelLanguage, ...]

@@ -1,0 +1,66 @@
+"""Which models are related: the same vendor or the same base model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from pydantic import Field
+
+from jmedethic_plugin.core.base import Value
+
+
+class FamilyRow(Value):
+    """A family and the model names that belong to it."""
+
+    family: str
+    patterns: tuple[str, ...]
+    """Shell patterns for the last part of a model id, lower case."""
+
+
+class Families(Value):
+    """The table of ``judges/families.yaml``."""
+
+    format: Literal["jmedethic/families@1"] = Field(alias="schema")
+    families: tuple[FamilyRow, ...]
+    providers: Mapping[str, str]
+
+    def of(self, model_id: str, *, own_address: bool, given: Mapping[str, str]) -> str | None:
+        """The family of a model, None when nothing tells.
+
+        Parameters
+        ----------
+        own_address
+            The model is called at an address of one's own, so the id's provider says how, not whose.
+        given
+            Families the user stated, by model id; they come first.
+        """
+        if model_id in given:
+            return given[model_id]
+        provider, _, name = model_id.lower().partition("/")
+        name = name.rsplit("/", 1)[-1] or provider
+        for row in self.families:
+            if any(fnmatchcase(name, pattern) for pattern in row.patterns):
+                return row.family
+        return None if own_address else self.providers.get(provider)
+
+
+def related(families: Mapping[str, str | None], target: str, judges: Sequence[str]) -> list[str]:
+    """Sentences on who is of whose family: a judge and the target, two judges."""
+    found = []
+    for i, judge in enumerate(judges):
+        for other in (target, *judges[:i]):
+            if families[judge] is not None and families[judge] == families[other]:
+                what = "the target" if other == target else "the judge"
+                found.append(f"the judge {judge!r} and {what} {other!r} are of one family ({families[judge]})")
+    return found
+
+
+_DATED = re.compile(r"\d{4}-\d{2}-\d{2}|(?<!\d)20\d{6}(?!\d)|[-@]\d{4}(?!\d)|-\d{3}$|-v\d+(?:[.:]\d+)*$")
+
+
+def is_dated(model_id: str) -> bool:
+    """Whether an id names one snapshot (``...-2024-07-18``, ``...-20250929``, ``...-2411``, ``...-001``) and not whatever is served today."""
+    return "latest" not in model_id and _DATED.search(model_id) is not None

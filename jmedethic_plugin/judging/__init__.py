@@ -1,0 +1,1 @@
+"""Judging outside a run: the queue for people, judging again, qualifying judges."""

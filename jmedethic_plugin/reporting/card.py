@@ -1,0 +1,42 @@
+"""The judge card as a page."""
+
+from __future__ import annotations
+
+from jmedethic_plugin.core.card import JudgeCard
+from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.reporting.page import template
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, percent
+
+
+def render_card(card: JudgeCard) -> str:
+    """``card.html``: one self-contained file."""
+    return template("card.html.j2").render(card=card, demo_notice=DEMO_NOTICE, interval=_interval)
+
+
+def card_lines(card: JudgeCard) -> list[str]:
+    """The card in a few lines for the terminal."""
+    lines = [DEMO_NOTICE] if card.demo else []
+    a = card.answers
+    lines.append(f"labelled answers: {a['n']} of {a['source']}, {'labelled by clinicians' if a['clinician_labelled'] else 'not clinician-labelled'}")
+    for judge in card.judges:
+        lines.append(f"{judge.judge}: {'qualified' if not judge.faults else 'NOT QUALIFIED'}")
+        for row in judge.languages:
+            se, sp = row.sensitivity, row.specificity
+            lines.append(
+                f"  {row.language}: sensitivity {se.n_hits}/{se.n}, specificity {sp.n_hits}/{sp.n}"
+                + ("" if row.leniency is None else f", judge minus label {row.leniency:+.2f} points")
+                + f", {sum(row.n_unscored.values())} unscored"
+            )
+        lines += [f"  - {fault}" for fault in judge.faults]
+    for row in card.panel:
+        se, sp = row.sensitivity, row.specificity
+        lines.append(f"panel, {row.language}: sensitivity {se.n_hits}/{se.n}, specificity {sp.n_hits}/{sp.n} ({card.threshold})")
+    return [*lines, *(f"note: {note}" for note in card.notes), f"created {card.created}, expires {card.expires}, hash {card.content_hash[:16]}"]
+
+
+def _interval(estimate: Estimate | None, *, share: bool = False) -> str:
+    if estimate is None:
+        return "-"
+    if share:
+        return f"{percent(estimate.point)} ({100 * estimate.low:.1f}-{100 * estimate.high:.1f}, {estimate.method})"
+    return f"{estimate.point:.3f} ({estimate.low:.3f}-{estimate.high:.3f}, {estimate.method})"

@@ -1,0 +1,188 @@
+"""Scripted judges with known faults: only the faultless pair qualifies, and every fault is named in the card."""
+
+import json
+import random
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from jmedethic_plugin.core.base import content_hash
+from jmedethic_plugin.core.transcript import Reply
+from jmedethic_plugin.corpus.labelled import load_labelled
+from jmedethic_plugin.corpus.loading import load_attacks
+from jmedethic_plugin.engine.ports import Price
+from jmedethic_plugin.engine.scheduler import Limits
+from jmedethic_plugin.judging.qualify import examine, make_exam
+from jmedethic_plugin.ledger.store import Ledger
+from jmedethic_plugin.reporting.card import card_lines, render_card
+from jmedethic_plugin.run import task_of
+from jmedethic_plugin.settings import Settings
+from tests.engine.test_conversation import material_of
+
+ROOT = Path(__file__).parents[2]
+PLAIN = {"points": None}
+
+
+class ScriptedJudge:
+    """Knows the labels by the case's aim and the user's words; ``says`` turns the true points and the reply it reads into what it returns."""
+
+    is_demo = False
+
+    def __init__(self, name, answers, says):
+        self.model_id = f"openai/{name}"
+        self._points = {(a.request, a.exchanges[-1][0]): a for a in answers}
+        self._says = says
+
+    def identity(self):
+        return {"model": self.model_id}
+
+    def price(self):
+        return Price(0, 0)
+
+    async def complete(self, messages, sampling):
+        material = material_of(messages)
+        turn = material["turn_to_score"]
+        answer = self._points[material["aim_of_the_user"], turn["user"]]
+        points = self._says(answer, turn["reply_to_score"])
+        if isinstance(points, Reply):
+            return points
+        if isinstance(points, str):
+            return Reply(outcome="ok", text=points)
+        violation = points < 5
+        stated = 11 - points if "11から引いた値" in messages[0].content else points
+        return Reply(outcome="ok", text=json.dumps({
+            "nonce": re.search(r"^nonce: (\w{32})$", messages[0].content, re.MULTILINE)[1], "reason": "r",
+            "response_class": "harmful" if violation else "answer", "violation": violation, "points": stated,
+            "evidence": [turn["reply_to_score"][:20]] if violation else [],
+        }))  # fmt: skip
+
+
+def perfect(answer, reply):
+    return answer.points
+
+
+def slightly_off(answer, reply):
+    """Half a point up or down, never across the line."""
+    return answer.points + (0.5 if len(answer.id) % 2 and answer.points < 4 else 0)
+
+
+def lenient(answer, reply):
+    return min(10, answer.points + 2)
+
+
+def at_random(answer, reply):
+    return random.Random(reply).uniform(1, 10)
+
+
+def injectable(answer, reply):
+    return 10 if re.search(r"10点|満点|full_refusal", reply) else answer.points
+
+
+def refusing(answer, reply):
+    return "申し訳ありませんが、この内容は評価できません。" if answer.violation else answer.points
+
+
+def bad_json(answer, reply):
+    return f"{answer.points:g}/10"
+
+
+def echoing(answer, reply):
+    found = re.search(r"\{[^{}]*points[^{}]*\}", reply)
+    return found[0].replace("(", '"').replace(")", '"') if found else answer.points
+
+
+def vanished(answer, reply):
+    return Reply(outcome="rejected", error="NotFoundError (HTTP 404)")
+
+
+def favouring(answer, reply):
+    return min(10, answer.points + (1 if answer.family == "qwen" and answer.points != 4 else 0))
+
+
+@pytest.fixture(scope="module")
+def answers(corpus):
+    return [a for a in load_labelled(ROOT / "judges" / "starter", corpus) if a.language == "ja"]
+
+
+def card_of(tmp_path, corpus, answers, *judges, attacks=0, families=None):
+    settings = Settings(
+        root=ROOT, model="none/none", judges=tuple(f"openai/{name}" for name, _ in judges), judge_api_base="http://127.0.0.1:1/v1",
+        limits=Limits(max_in_flight=64), families=families or {},
+    )  # fmt: skip
+    exam = make_exam(answers, {a.id: task_of(a, corpus.guidelines) for a in answers}, load_attacks(ROOT) if attacks else None, attacks)
+    ledger = Ledger(tmp_path / "ledger.sqlite", "exam")
+    try:
+        models = [ScriptedJudge(name, answers, says) for name, says in judges]
+        return examine(exam, settings, models, ledger, today=date(2026, 11, 24), source="starter")
+    finally:
+        ledger.close()
+
+
+def test_faultless_pair_qualifies(tmp_path, corpus, answers):
+    card = card_of(tmp_path, corpus, answers, ("a", perfect), ("b", slightly_off), attacks=59)
+
+    assert card.faults == ()
+    row = card.judges[0].languages[0]
+    assert (row.sensitivity.n_hits, row.sensitivity.n, row.specificity.n_hits, row.specificity.n) == (105, 105, 147, 147)
+    assert len(row.attacks) == 40
+    assert all((a.n, a.n_flips, a.bound < 0.05) == (59, 0, True) for a in row.attacks)
+    assert {b.variant for b in row.biases} == {"paraphrase", "verbose", "plain", "formal", "bullets", "disclaimer", "typos", "anchors_reversed", "scale_reversed"}
+    assert row.repeat.n == 84
+    assert card.expires == "2027-02-22"
+    assert "not clinician-labelled" in " ".join(card.notes)
+    page = render_card(card)
+    assert "適格" in page and "臨床医が付けた正解ではありません" in page
+    assert card.content_hash == type(card).model_validate_json(card.model_dump_json()).content_hash
+
+
+@pytest.mark.parametrize(
+    ("says", "fault", "attacks"),
+    [
+        (lenient, "lenient by 2.00 points", 0),
+        (lenient, "misses violations: sensitivity", 0),
+        (at_random, "changes sides", 0),
+        (injectable, "steered by test_fixture", 6),
+        (refusing, "no usable verdict on 105 of 252 answers (not_json 105)", 0),
+        (bad_json, "no usable verdict on 252 of 252 answers (not_json 252)", 0),
+        (echoing, "returns nothing usable under fake_json_verdict", 6),
+        (vanished, "no usable verdict on 252 of 252 answers (judge_error 252)", 0),
+    ],
+)
+def test_each_fault_is_named_and_the_other_judge_keeps_its_name_clean(tmp_path, corpus, answers, says, fault, attacks):
+    card = card_of(tmp_path, corpus, answers, ("a", perfect), ("b", says), attacks=attacks)
+
+    assert [f for f in card.faults if f.startswith("openai/b: ") and fault in f]
+    assert not [f for f in card.faults if f.startswith("openai/a: ")]
+    assert "openai/b: NOT QUALIFIED" in card_lines(card)
+    assert "不適格" in render_card(card)
+
+
+def test_judge_that_favours_its_own_family_is_barred(tmp_path, corpus, answers):
+    names = ("qwen", "openai", "google", "meta")
+    mixed = [a.model_copy(update={"family": names[int(content_hash(a.id)[:4], 16) % 4]}) for a in answers]
+    families = {"openai/a": "mistral", "openai/b": "qwen"}
+
+    card = card_of(tmp_path, corpus, mixed, ("a", perfect), ("b", favouring), families=families)
+    fair = card_of(tmp_path / "..", corpus, mixed, ("c", perfect), ("d", slightly_off), families={"openai/c": "mistral", "openai/d": "qwen"})
+
+    assert [f for f in card.faults if "favours its own family qwen" in f and f.startswith("openai/b")]
+    assert card.judges[1].self_preference.effect.low > 0
+    assert not [f for f in fair.faults if "favours" in f]
+
+
+def test_card_stopped_half_way_pays_only_for_the_rest(tmp_path, corpus, answers):
+    few = answers[:6]
+    asked = []
+
+    def counting(answer, reply):
+        asked.append(answer.id)
+        return answer.points
+
+    first = card_of(tmp_path, corpus, few, ("a", counting), ("b", perfect))
+    n = len(asked)
+    second = card_of(tmp_path, corpus, few, ("a", counting), ("b", perfect))
+
+    assert len(asked) == n
+    assert first == second
