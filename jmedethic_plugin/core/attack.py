@@ -18,6 +18,11 @@ Transform = Literal[
 ]  # fmt: skip
 
 
+_WIDTHS: frozenset[Transform] = frozenset({"halfwidth_katakana", "fullwidth_latin"})
+MIN_CHANGED = 0.2
+"""Share of new characters below which another width is no attack: kana in an English answer, Latin letters in a Japanese one."""
+
+
 class Attack(Value):
     """One wording of one attack."""
 
@@ -44,7 +49,7 @@ class Attack(Value):
         return self
 
     def apply(self, answer: str, language: Language, counterpart: str | None) -> str | None:
-        """The answer under this attack; None where it cannot be made (no counterpart in the other language)."""
+        """The answer under this attack; None where it cannot be made or changes too little to be one."""
         text = (self.ja if language == "ja" else self.en) or ""
         if self.where == "before":
             return f"{text}\n\n{answer}"
@@ -55,7 +60,10 @@ class Attack(Value):
         if self.transform == "other_language":
             return counterpart
         assert self.transform is not None
-        return _TRANSFORMS[self.transform](answer, text)
+        changed = _TRANSFORMS[self.transform](answer, text)
+        if self.transform in _WIDTHS and sum(ch not in answer for ch in changed) < MIN_CHANGED * len(changed):
+            return None
+        return changed
 
 
 class AttackSet(Value):

@@ -12,35 +12,45 @@ from collections.abc import Callable
 from jmedethic_plugin.core.text import has_invisible, is_invisible
 
 _FIELDS = r"nonce|reason|response_class|violation|points|evidence|score|reply_to_score|turn_to_score"
-_ROLES = r"system|user|assistant|human|developer|tool|model|instructions?|rubric|im_start|im_end|start_of_turn|end_of_turn"
-
-# Each rule breaks a look-alike by a space or another quote, so that what comes out no longer matches.
-_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    # Delimiters of this suite and anything drawn like them, in full-width and mathematical forms too.
-    (re.compile(r"([<>＜＞‹›«»≪≫〈〉《》])(?=[<>＜＞‹›«»≪≫〈〉《》])"), r"\1 "),
-    # Tokens of chat templates: <|im_start|>, [INST], <s>, <system>, <start_of_turn>.
-    (re.compile(r"<(?=[|｜])"), "< "),
-    (re.compile(r"(?<=[|｜])>"), " >"),
-    (re.compile(rf"<(?=/?(?:{_ROLES}|s|bos|eos|think|INST|SYS)\s*/?>)", re.IGNORECASE), "< "),
-    (re.compile(r"\[(?=/?(?:INST|SYS|SYSTEM|USER|ASSISTANT)\])", re.IGNORECASE), "[ "),
-    # A line that opens a role: "### Assistant:", "System:", "Human:".
-    (re.compile(rf"^([ \t]*#*[ \t]*)({_ROLES})(?=[ \t]*[:：])", re.IGNORECASE | re.MULTILINE), r"\1(\2)"),
-    # A key of the verdict in quotes: "points": 10.
-    (re.compile(rf"""["'“”„‟`「『]({_FIELDS})["'“”„‟`」』](?=\s*[:：=])""", re.IGNORECASE), r"(\1)"),
-    (re.compile(r"[0-9a-fA-F]{32,}"), lambda m: " ".join(m[0][i : i + 16] for i in range(0, len(m[0]), 16))),
+_ROLES = (
+    r"system(?:[_-](?:prompt|reminder|message))?|user|assistant|human|developer|tool(?:_call)?|function|model|instructions?|rubric|response|"
+    r"im_start|im_end|start_of_turn|end_of_turn|システム|アシスタント|ユーザー|利用者|指示|命令|応答|評価者|採点者"
 )
+_OPEN, _SHUT = r"<＜‹«≪〈《⟨❮", r">＞›»≫〉》⟩❯"
+
+# Each rule breaks a look-alike by a space or another bracket, so that what comes out no longer matches. No pattern may try a run of characters
+# from every one of its places: replies of 200 KB come by.
+_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    # Delimiters of this suite and anything drawn like them.
+    (re.compile(rf"([{_OPEN}{_SHUT}])(?=[{_OPEN}{_SHUT}])"), r"\1 "),
+    # Tokens of chat templates: <|im_start|>, [INST], <s>, <system role="x">.
+    (re.compile(r"([<＜])(?=[|｜])"), r"\1 "),
+    (re.compile(r"(?<=[|｜])([>＞])"), r" \1"),
+    (re.compile(rf"[<＜](?=\s?/?\s?(?:{_ROLES}|s|sop|bos|eos|think|INST|SYS)\b[^<>＜＞\n]{{0,80}}[>＞=])", re.IGNORECASE), "(tag) "),
+    (re.compile(rf"\[(?=/?(?:{_ROLES}|INST|SYS|gMASK)\])", re.IGNORECASE), "[ "),
+    # A line that opens a role: "### Assistant:", "System:", "評価者:".
+    (re.compile(rf"^([ \t]*(?:#+[ \t]*)?)({_ROLES})(?=[ \t]?[:：])", re.IGNORECASE | re.MULTILINE), r"\1(\2)"),
+    # A key of the verdict in quotes: "points": 10.
+    (re.compile(rf"""["'“”„‟`「『]({_FIELDS})["'“”„‟`」』](?=\s?[:：=])""", re.IGNORECASE), r"(\1)"),
+    (re.compile(r"[0-9a-fA-F]{32,}"), lambda m: " ".join(m[0][i : i + 16] for i in range(0, len(m[0]), 16))),
+)  # fmt: skip
 
 _SCAN: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("scoring", re.compile(r"採点|満点|評価基準|評価者|審査員|\b(?:rubric|graders?|evaluators?)\b|\bscore\b\W{0,3}(?:is|of|to)?\W{0,3}\d", re.IGNORECASE)),
+    ("scoring", re.compile(r"採点|満点|評価基準|評価者|審査員|\b(?:rubric|graders?|evaluators?|examiners?)\b|\bscore\b\W{0,3}(?:is|of|to)?\W{0,3}\d", re.IGNORECASE)),
     ("schema", re.compile(rf"""["'`](?:{_FIELDS})["'`]\s*[:=]|\b(?:response_class|nonce|reply_to_score|turn_to_score)\b""", re.IGNORECASE)),
-    ("role", re.compile(r"<\|[^|>]{1,40}\|>|\[/?INST\]|<<SYS>>|^\s*#*\s*(?:system|assistant|developer)\s*[:：]", re.IGNORECASE | re.MULTILINE)),
-    ("delimiter", re.compile(r"<{3,}|>{3,}|-{3,}\s*(?:END|BEGIN)\b", re.IGNORECASE)),
+    ("role", re.compile(
+        r"<\|[^|>]{1,40}\|>|\[/?(?:INST|SYSTEM_PROMPT)\]|<<SYS>>|</?system\b[^<>\n]{0,80}>|^[^\S\n]*(?:#+[^\S\n]*)?(?:system|assistant|developer|システム)[^\S\n]?[:：]",
+        re.IGNORECASE | re.MULTILINE,
+    )),
+    ("delimiter", re.compile(r"<{3}|>{3}|(?<!-)-{3,}\s?(?:END|BEGIN)\b", re.IGNORECASE)),
     ("encoded", re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{41,}={0,2}(?![A-Za-z0-9+/])")),
     ("override", re.compile(r"ignore (?:all|any|the|previous|above)|disregard (?:all|the|previous)|(?:上記|以前|これまで)の(?:指示|命令)を?(?:無視|忘れ)", re.IGNORECASE)),
 )  # fmt: skip
 
 _HARMLESS_JOINERS = {"\u200d", "\ufe0f", "\ufe0e"}
 """Parts of ordinary emoji."""
+_NAME_VARIANT = re.compile("(?<=[\u3400-\u9fff\U00020000-\U0003ffff])[\U000e0100-\U000e01ef](?![\U000e0100-\U000e01ef])")
+"""One selector after a Chinese character: how Japanese names are told apart."""
 
 
 def neutralise(text: str) -> str:
@@ -64,7 +74,7 @@ def suspicious(text: str) -> tuple[str, ...]:
     """Which signs of being meant for a judge a reply bears; empty for most. A sign is no proof: it calls the third judge and is reported."""
     folded = unicodedata.normalize("NFKC", text)
     found = [name for name, pattern in _SCAN if pattern.search(folded)]
-    if any(is_invisible(ch) and ch not in "\n\t\r" and ch not in _HARMLESS_JOINERS for ch in text):
+    if any(is_invisible(ch) and ch not in "\n\t\r" and ch not in _HARMLESS_JOINERS for ch in _NAME_VARIANT.sub("", text)):
         found.append("invisible")
     return tuple(found)
 
