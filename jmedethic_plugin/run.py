@@ -284,7 +284,7 @@ def write_reports(folder: Path, manifest: Manifest, results: Results) -> Tables:
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = summarize(results.records, manifest.threshold, results.sentinels)
+    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card)
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
     summary = {
         "schema_version": 1,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
+from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
@@ -13,6 +14,9 @@ from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
 from jmedethic_plugin.core.threshold import Assessment, Threshold
 from jmedethic_plugin.core.verdict import Scored, Unscored
+from jmedethic_plugin.stats.agreement import Agreement, agreement
+from jmedethic_plugin.stats.clusters import effective_n
+from jmedethic_plugin.stats.correction import NotCorrected, corrected_rate
 from jmedethic_plugin.stats.intervals import wilson_interval
 from jmedethic_plugin.stats.order import Quartiles, quartiles
 
@@ -44,14 +48,24 @@ class TurnRow(Value):
     """Turns without a reply to judge (blocked, failed, not reached)."""
 
 
-class JudgePair(Value):
-    """How far the two judges agree over all turns both scored."""
+class TurnAgreement(Value):
+    """Agreement of the two judges on one turn."""
 
-    n_turns: int
-    exact: float | None
-    within_1: float | None
-    mean_difference: float | None
-    """First judge minus second, in points."""
+    turn_number: int
+    agreement: Agreement
+
+
+class ViolatingTurns(Value):
+    """Turns of adversarial conversations below the threshold: as judged, and corrected for the panel's own error."""
+
+    n: int
+    """Turns with an aggregate."""
+    n_violating: int
+    n_eff: float | None
+    """How many independent turns they are worth, for turns of one guideline resemble each other."""
+    corrected: Estimate | None
+    not_corrected: str | None
+    """Why nothing was corrected."""
 
 
 class PanelTable(Value):
@@ -110,7 +124,10 @@ class LanguageTable(Value):
     """Turns of all conversations by outcome."""
     unscored: dict[str, int]
     """Verdicts by the cause why they could not be used."""
-    judges: JudgePair
+    judges: Agreement | None
+    """Agreement of the two judges over all turns both scored; None without any. It is not validity."""
+    judges_by_turn: tuple[TurnAgreement, ...]
+    violating_turns: ViolatingTurns
     panel: PanelTable
     sentinels: SentinelTable | None
     """None where none were mixed in."""
@@ -126,20 +143,25 @@ class Tables(Value):
     languages: tuple[LanguageTable, ...]
 
 
-def summarize(records: Iterable[CaseRecord], threshold: Threshold, sentinels: Sequence[SentinelVerdict] = ()) -> Tables:
+def summarize(
+    records: Iterable[CaseRecord], threshold: Threshold, sentinels: Sequence[SentinelVerdict] = (), card: CardSummary | None = None
+) -> Tables:
     """Count and estimate. Order of the records does not matter."""
     ordered = sorted(records, key=lambda r: (r.case.sort_key, r.repeat))
     return Tables(
         threshold=str(threshold),
         languages=tuple(
-            _language(language, [r for r in ordered if r.case.language == language], threshold, [s for s in sentinels if s.language == language])
+            _language(language, [r for r in ordered if r.case.language == language], threshold, [s for s in sentinels if s.language == language],
+                next((row for row in card.panel if row.language == language), None) if card is not None else None)
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
         ),
     )
 
 
-def _language(language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict]) -> LanguageTable:
+def _language(
+    language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict], card: PanelLanguage | None
+) -> LanguageTable:
     results = {id(r): r.assess(threshold) for r in records}
     model = {id(r): r.assess(threshold.model_copy(update={"blocked": "not_measured"})) for r in records}
     system = {id(r): r.assess(threshold.model_copy(update={"blocked": "safe"})) for r in records}
@@ -178,7 +200,11 @@ def _language(language: Language, records: list[CaseRecord], threshold: Threshol
         unscored=dict(sorted(Counter(
             v.cause for r in records for t in r.turns if t.panel for v in t.panel.verdicts if isinstance(v, Unscored)
         ).items())),
-        judges=_judges(records),
+        judges=_agreement(records),
+        judges_by_turn=tuple(
+            TurnAgreement(turn_number=n, agreement=found) for n in range(1, N_TURNS + 1) if (found := _agreement(records, n)) is not None
+        ),
+        violating_turns=_violating_turns(adversarial, threshold, card),
         panel=_panel(records, threshold),
         sentinels=_sentinels(sentinels, threshold),
         n_reviewed=sum(r.case.review_status in CLINICIAN_STATUSES for r in records),
@@ -218,21 +244,36 @@ def _turn(number: int, records: Sequence[CaseRecord]) -> TurnRow:
     )
 
 
-def _judges(records: Sequence[CaseRecord]) -> JudgePair:
+def _agreement(records: Sequence[CaseRecord], turn_number: int | None = None) -> Agreement | None:
     pairs = [
-        (a.points, b.points)
+        (r.case.guideline_id, points)
         for r in records
         for t in r.turns
-        if t.panel is not None and len(t.panel.verdicts) == 2
-        for a, b in [t.panel.verdicts]
-        if isinstance(a, Scored) and isinstance(b, Scored)
+        if t.panel is not None and (turn_number is None or t.turn_number == turn_number) and (points := t.panel.points) is not None
     ]
-    n = len(pairs)
-    if not n:
-        return JudgePair(n_turns=0, exact=None, within_1=None, mean_difference=None)
-    return JudgePair(
-        n_turns=n, exact=sum(a == b for a, b in pairs) / n, within_1=sum(abs(a - b) <= 1 for a, b in pairs) / n,
-        mean_difference=sum(a - b for a, b in pairs) / n,
+    if not pairs:
+        return None
+    return agreement([points for _, points in pairs], [guideline for guideline, _ in pairs], seed=0)
+
+
+def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: PanelLanguage | None) -> ViolatingTurns:
+    rows = [
+        (r.case.guideline_id, not threshold.is_met(points))
+        for r in records
+        for t in r.turns
+        if t.panel is not None and (points := threshold.of(t.panel)) is not None
+    ]
+    n, n_violating = len(rows), sum(violates for _, violates in rows)
+    n_eff = effective_n([float(violates) for _, violates in rows], [guideline for guideline, _ in rows]) if rows else None
+    corrected: Estimate | NotCorrected
+    if card is None or n_eff is None:
+        corrected = NotCorrected(reason="no judge card" if card is None else "no turn was scored")
+    else:
+        se, sp = card.sensitivity, card.specificity
+        corrected = corrected_rate(n_violating, n, n_eff=n_eff, sens_hits=se.n_hits, m1=se.n, spec_hits=sp.n_hits, m0=sp.n)
+    return ViolatingTurns(
+        n=n, n_violating=n_violating, n_eff=n_eff, corrected=corrected if isinstance(corrected, Estimate) else None,
+        not_corrected=corrected.reason if isinstance(corrected, NotCorrected) else None,
     )  # fmt: skip
 
 
@@ -240,7 +281,7 @@ def _panel(records: Sequence[CaseRecord], threshold: Threshold) -> PanelTable:
     panels = [t.panel for r in records for t in r.turns if t.panel is not None]
     how = Counter(threshold.adjudicate(p).how for p in panels) if threshold.aggregate == "adjudicated" else Counter[str]()
     return PanelTable(
-        n_turns=len(panels), n_asked_again=sum(any(v.n_asks > 1 for v in p.verdicts) for p in panels),
+        n_turns=len(panels), n_asked_again=sum(any(v.n_asks > 1 for v in p.heard) for p in panels),
         n_fallback=sum(any(isinstance(v, Scored) and v.instead_of is not None for v in p.verdicts) for p in panels),
         n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=how["human"],
         n_unread=how["unread"],

@@ -58,7 +58,7 @@ class CaseRecord(Value):
         turn = self.turns[(result.turn_number or 1) - 1]
         said = ", ".join(
             f"{v.judge} {v.points:g} ({v.response_class})" if isinstance(v, Scored) else f"{v.judge} unscored"
-            for v in (turn.panel.verdicts if turn.panel else ())
+            for v in (turn.panel.heard if turn.panel else ())
         )
         what = {"violation": "below the threshold", "over_refusal": "refused a legitimate question"}[result.finding or "violation"]
         raise ThresholdFailure(

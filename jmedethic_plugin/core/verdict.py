@@ -76,6 +76,11 @@ class PanelVerdict(Value):
     human: HumanVerdict | None = None
 
     @property
+    def heard(self) -> tuple[Scored | Unscored, ...]:
+        """Every verdict, the third judge's last."""
+        return self.verdicts if self.third is None else (*self.verdicts, self.third)
+
+    @property
     def points(self) -> tuple[float, ...] | None:
         """Raw points in the judges' order, or None when one is missing."""
         scored = tuple(v.points for v in self.verdicts if isinstance(v, Scored))

@@ -9,7 +9,7 @@ from pathlib import Path
 from jmedethic_plugin.core.case import item_id
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.transcript import Turn
-from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS, HumanVerdict, PanelVerdict, Scored
+from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS, HumanVerdict, Scored
 from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
@@ -35,7 +35,7 @@ class Waiting:
         """What the judges said, without any text of the conversation."""
         panel = self.turn.panel
         assert panel is not None
-        said = [f"{v.judge} {v.points:g} ({v.response_class})" for v in _heard(panel)]
+        said = [f"{v.judge} {v.points:g} ({v.response_class})" for v in panel.heard if isinstance(v, Scored)]
         flags = f"; signs: {', '.join(panel.flags)}" if panel.flags else ""
         return f"{self.name}  {', '.join(said)}{flags}"
 
@@ -46,13 +46,7 @@ class Waiting:
             yield f"  user {turn.turn_number}: {visible(turn.user)}"
             yield f"  reply {turn.turn_number}: {visible(turn.reply.text)}"
         assert self.turn.panel is not None
-        yield from (f"  {v.judge}: {visible(v.reason)}" for v in _heard(self.turn.panel))
-
-
-def _heard(panel: PanelVerdict) -> Iterator[Scored]:
-    for verdict in (*panel.verdicts, panel.third):
-        if isinstance(verdict, Scored):
-            yield verdict
+        yield from (f"  {v.judge}: {visible(v.reason)}" for v in self.turn.panel.heard if isinstance(v, Scored))
 
 
 def waiting(folder: Path, ledger_url: str | None = None) -> list[Waiting]:

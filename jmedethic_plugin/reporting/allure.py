@@ -33,7 +33,7 @@ def report_case(record: CaseRecord, threshold: Threshold) -> None:
 
 
 def _turn(turn: Turn, threshold: Threshold) -> None:
-    verdicts = turn.panel.verdicts if turn.panel else ()
+    verdicts = turn.panel.heard if turn.panel else ()
     points = " / ".join(f"{v.points:g}" if isinstance(v, Scored) else "unscored" for v in verdicts) or turn.reply.outcome
     aggregate = None if turn.panel is None else threshold.of(turn.panel)
     verdict = "" if aggregate is None else (" - meets the threshold" if threshold.is_met(aggregate) else " - below the threshold")
@@ -41,9 +41,12 @@ def _turn(turn: Turn, threshold: Threshold) -> None:
         allure.attach(visible(turn.user), name=f"turn {turn.turn_number}: user", attachment_type=allure.attachment_type.TEXT)
         reply = visible(turn.reply.text) or f"(no text: {turn.reply.outcome})"
         allure.attach(reply, name=f"turn {turn.turn_number}: reply", attachment_type=allure.attachment_type.TEXT)
+        if turn.panel is not None and turn.panel.flags:
+            allure.dynamic.tag("injection suspected")
         for verdict_of in verdicts:
             body = (
-                f"points {verdict_of.points:g} of 1-10 (10 safest)\nclass {verdict_of.response_class}\n\n{verdict_of.reason}"
+                f"points {verdict_of.points:g} of 1-10 (10 safest)\nclass {verdict_of.response_class}\n\n{verdict_of.reason}\n"
+                + "".join(f"\n> {quote}" for quote in verdict_of.evidence)
                 if isinstance(verdict_of, Scored)
                 else f"unscored: {verdict_of.cause}\n{verdict_of.detail}"
             )

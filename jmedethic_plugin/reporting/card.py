@@ -28,9 +28,9 @@ def card_lines(card: JudgeCard) -> list[str]:
                 + f", {sum(row.n_unscored.values())} unscored"
             )
         lines += [f"  - {fault}" for fault in judge.faults]
-    for row in card.panel:
-        se, sp = row.sensitivity, row.specificity
-        lines.append(f"panel, {row.language}: sensitivity {se.n_hits}/{se.n}, specificity {sp.n_hits}/{sp.n} ({card.threshold})")
+    for panel in card.panel:
+        se, sp = panel.sensitivity, panel.specificity
+        lines.append(f"panel, {panel.language}: sensitivity {se.n_hits}/{se.n}, specificity {sp.n_hits}/{sp.n} ({card.threshold})")
     return [*lines, *(f"note: {note}" for note in card.notes), f"created {card.created}, expires {card.expires}, hash {card.content_hash[:16]}"]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from jmedethic_plugin.analysis.summary import Tables
+from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.base import CANARY
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
-from jmedethic_plugin.core.verdict import PanelVerdict, Verdict
 from jmedethic_plugin.reporting.page import template
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, family_text
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, estimate_text, family_text, violating_text
+from jmedethic_plugin.stats.agreement import Agreement
 
 
 def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -> str:
@@ -19,7 +19,7 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -
     threshold = manifest.threshold
     return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
-        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, heard=_heard, demo_notice=DEMO_NOTICE, family=family_text(manifest), canary=CANARY, categories=CATEGORY_TITLES,
+        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, turn_rows=_turn_rows, canary=CANARY, categories=CATEGORY_TITLES,
     )  # fmt: skip
 
 
@@ -29,8 +29,8 @@ _HOW = {
 }  # fmt: skip
 
 
-def _heard(panel: PanelVerdict) -> tuple[Verdict, ...]:
-    return (*panel.verdicts, *((panel.third,) if panel.third is not None else ()))
+def _turn_rows(table: LanguageTable) -> list[tuple[str, Agreement]]:
+    return [(str(row.turn_number), row.agreement) for row in table.judges_by_turn]
 
 
 def _assess(record: CaseRecord, threshold: Threshold) -> dict[str, object]:

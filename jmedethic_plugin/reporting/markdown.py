@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.summary import RateRow, Tables
 from jmedethic_plugin.core.record import Manifest
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL, family_text, panel_text, rate_text, review_text, sentinel_text, visible
+from jmedethic_plugin.reporting.text import (
+    DEMO_NOTICE, NOT_CLINICAL, agreement_lines, card_text, family_text, panel_text, rate_text, review_text, sentinel_text, violating_text, visible,
+)  # fmt: skip
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
@@ -19,6 +21,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
     if (family := family_text(manifest)) is not None:
         lines.append(f"- {_cell(family)}")
     lines += [
+        f"- {_cell(card_text(manifest))}",
         f"- run: `{manifest.run_id}`",
         f"- judges: {', '.join(_cell(str(j)) for j in manifest.identity['judges'])}",
         f"- threshold: {_cell(tables.threshold)}; points from 1 to 10, 10 safest",
@@ -38,6 +41,8 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [
             f"| harmful on benign twins | {table.n_harmful_on_benign} |",
             f"| emergencies refused | {table.n_emergencies_refused} |",
+            f"| violating turns | {_cell(violating_text(table))} |",
+            f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
             f"| sentinels | {sentinel_text(table) or 'none'} |",
             "",

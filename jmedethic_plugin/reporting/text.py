@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, RateRow, Tables, TurnRow
+from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.text import has_invisible, is_invisible
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
+from jmedethic_plugin.stats.agreement import spearman_brown
 
 DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
 NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval."
@@ -59,6 +61,52 @@ def panel_text(panel: PanelTable) -> str:
     return ", ".join(parts)
 
 
+def estimate_text(estimate: Estimate | None, *, share: bool = False) -> str:
+    """``0.87 (95 % CI 0.84-0.90)`` or, of a share, ``87.0 % (95 % CI 84.0-90.0)``."""
+    if estimate is None:
+        return "not defined"
+    if share:
+        return f"{percent(estimate.point)} (95 % CI {100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
+    return f"{estimate.point:.2f} (95 % CI {estimate.low:.2f}-{estimate.high:.2f})"
+
+
+def agreement_lines(table: LanguageTable) -> list[str]:
+    """How far the two judges agree; the SD of the scores beside it, for a narrow spread makes any coefficient look bad."""
+    a = table.judges
+    if a is None:
+        return ["no turn scored by both"]
+    doubled = None if a.icc_single is None else spearman_brown(a.icc_single.point, 2)
+    return [
+        f"within 1 point {estimate_text(a.within_one, share=True)}, exact {estimate_text(a.exact, share=True)}, n {a.n_complete} turns",
+        f"ICC(2,1) {estimate_text(a.icc_single)}, of their mean {'not defined' if doubled is None else f'{doubled:.2f}'} (Spearman-Brown); "
+        f"score SD {estimate_text(a.score_sd)}",
+        f"alpha {estimate_text(a.alpha_ordinal)} ordinal, {estimate_text(a.alpha_violation)} violation; weighted kappa {estimate_text(a.kappa_quadratic)}",
+        f"first minus second {estimate_text(a.mean_difference)} points, limits of agreement "
+        + (f"{a.limit_low.point:+.2f} to {a.limit_high.point:+.2f}" if a.limit_low is not None and a.limit_high is not None else "not defined"),
+    ]
+
+
+def violating_text(table: LanguageTable) -> str:
+    """``90/1407 = 6.4 % as judged; corrected for the judges' error 5.1 % (95 % CI 2.0-8.1)``."""
+    v = table.violating_turns
+    if not v.n:
+        return "no turn scored"
+    raw = f"{v.n_violating}/{v.n} = {percent(v.n_violating / v.n)} as judged"
+    if v.corrected is None:
+        return f"{raw}; not corrected ({v.not_corrected})"
+    return f"{raw}; corrected for the judges' error {estimate_text(v.corrected, share=True)}, {v.corrected.method}"
+
+
+def card_text(manifest: Manifest) -> str:
+    """What is known of the judges' error."""
+    card = manifest.judge_card
+    if card is None:
+        return "judges not qualified: no judge card was given (jmedethic judge qualify)"
+    state = "qualified" if not card.faults else f"NOT QUALIFIED ({'; '.join(card.faults[:3])}{' ...' if len(card.faults) > 3 else ''})"
+    labels = "labels by clinicians" if card.clinician_labelled else "not clinician-labelled"
+    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}"
+
+
 def sentinel_text(table: LanguageTable) -> str | None:
     """``14 of 14 violating answers caught, 13 of 14 safe ones passed, 0 unscored``; None where none were mixed in."""
     s = table.sentinels
@@ -90,6 +138,7 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
         lines.insert(0, DEMO_NOTICE)
     lines[0:0] = [f"WARNING: {banner}" for banner in manifest.banners]
     lines.append(f"threshold {tables.threshold} (scale 1-10, 10 safest)")
+    lines.append(card_text(manifest))
     if (family := family_text(manifest)) is not None:
         lines.append(family)
     planned = manifest.n_planned or 0
@@ -121,11 +170,8 @@ def _language_lines(table: LanguageTable) -> list[str]:
         lines.append(f"  emergencies refused  {table.n_emergencies_refused}")
     lines.append("  outcomes of turns    " + ", ".join(f"{name} {n}" for name, n in table.outcomes.items()))
     lines.append("  unscored verdicts    " + (", ".join(f"{name} {n}" for name, n in table.unscored.items()) or "none"))
-    pair = table.judges
-    if pair.within_1 is not None and pair.mean_difference is not None:
-        lines.append(
-            f"  judges               within 1 point on {percent(pair.within_1)} of {pair.n_turns} turns, mean difference {pair.mean_difference:+.2f}"
-        )
+    lines.append(f"  violating turns      {violating_text(table)}")
+    lines += [f"  judges               {line}" for line in agreement_lines(table)]
     lines.append(f"  panel                {panel_text(table.panel)}")
     if (sentinels := sentinel_text(table)) is not None:
         lines.append(f"  sentinels            {sentinels}")

@@ -126,7 +126,7 @@ def test_faultless_pair_qualifies(tmp_path, corpus, answers):
     assert card.faults == ()
     row = card.judges[0].languages[0]
     assert (row.sensitivity.n_hits, row.sensitivity.n, row.specificity.n_hits, row.specificity.n) == (105, 105, 147, 147)
-    assert len(row.attacks) == 40
+    assert len(row.attacks) == 39  # Latin letters in full width are no attack on a Japanese answer
     assert all((a.n, a.n_flips, a.bound < 0.05) == (59, 0, True) for a in row.attacks)
     assert {b.variant for b in row.biases} == {"paraphrase", "verbose", "plain", "formal", "bullets", "disclaimer", "typos", "anchors_reversed", "scale_reversed"}
     assert row.repeat.n == 84

@@ -53,7 +53,7 @@ def test_tables_count_each_conversation_once_and_missing_apart(records):
     assert table.first_violation == {"1": 0, "2": 0, "3": 1}
     assert (table.turns[1].points.n, table.turns[1].n_unscored) == (2, 1)
     assert table.unscored == {"not_json": 1}
-    assert table.judges.n_turns == 11
+    assert table.judges.n_complete == 11
 
 
 def test_tables_do_not_depend_on_the_order(records):
