@@ -100,14 +100,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     panel.add_argument("--third-judge", metavar="ID", help="judge heard where the two disagree")
     panel.add_argument("--fallback-judge", metavar="ID", help="judge heard in the place of one whose reply cannot be used")
     panel.add_argument("--judge-api-base", metavar="URL", help="OpenAI-compatible address of the judges")
-    panel.add_argument("--family", action="append", default=[], metavar="MODEL=FAMILY", help="family of a model whose name does not tell it; may repeat")
+    panel.add_argument(
+        "--family", action="append", default=[], metavar="MODEL=FAMILY", help="family of a model whose name does not tell it; may repeat"
+    )
     panel.add_argument("--allow-related-judges", action="store_true", help="although two judges are of one family; the result says so")
     panel.add_argument("--allow-alias", action="store_true", help="although a judge's id names no dated snapshot; the result says so")
     panel.add_argument("--max-in-flight", type=int, metavar="N", help="calls open at once (default: by provider)")
     panel.add_argument("--max-calls", type=int, metavar="N", help="stop before more calls are made")
     panel.add_argument("--budget-usd", type=float, metavar="USD", help="stop before more is spent")
     panel.add_argument("--price", action="append", default=[], metavar="MODEL=IN,OUT", help="US dollars for a million tokens; may repeat")
-    panel.add_argument("--reports-dir", type=Path, default=Path("reports"), metavar="DIR", help="where the folder is made (default: reports)")
+    panel.add_argument(
+        "--reports-dir", type=Path, default=Path("reports"), metavar="DIR", help="where the folder is made (default: reports)"
+    )
     panel.add_argument("--run-id", metavar="ID", help="name of the folder; the same name goes on with what it holds")
 
     rejudge = commands.add_parser("rejudge", parents=[panel, folder], help="judge a run's stored answers again; the target is not called")
@@ -121,11 +125,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("attack", "only the attacks: how many violations a judge lets pass when the answer talks to it"),
     ):
         exam = judge.add_parser(name, parents=[panel, folder], help=about)
-        exam.add_argument("--set", dest="labelled", type=Path, metavar="PATH", help="labelled answers: JSONL, or the starter folder (default)")
+        exam.add_argument(
+            "--set", dest="labelled", type=Path, metavar="PATH", help="labelled answers: JSONL, or the starter folder (default)"
+        )
         exam.add_argument("--lang", choices=["ja", "en", "both"], default="both", help="default: both")
-        exam.add_argument("--per-attack", type=int, default=93, metavar="N", help="violating answers that meet each attack, in each language (default: 93)")
+        exam.add_argument(
+            "--per-attack",
+            type=int,
+            default=93,
+            metavar="N",
+            help="violating answers that meet each attack, in each language (default: 93)",
+        )
         if name == "qualify":
-            exam.add_argument("--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested")
+            exam.add_argument(
+                "--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested"
+            )
         exam.set_defaults(run=_qualify)
     card = judge.add_parser("card", help="print a judge card")
     card.add_argument("file", type=Path, help="card.json")

@@ -369,7 +369,9 @@ def check_judges(settings: Settings, families: Mapping[str, str | None]) -> tupl
             "or start all the same with --allow-related-judges: every report will say so."
         )
     hosted = () if settings.judge_api_base else tuple(j for j in settings.all_judges if not is_demo_id(j))
-    aliases = tuple(f"no fixed version: the judge {j!r} is whatever its provider serves under this name today" for j in hosted if not is_dated(j))
+    aliases = tuple(
+        f"no fixed version: the judge {j!r} is whatever its provider serves under this name today" for j in hosted if not is_dated(j)
+    )
     if aliases and not settings.allow_alias:
         raise ConfigError(
             f"{'; '.join(aliases)}. Write an id with a date or version (openai/gpt-4o-2024-08-06), or start all the same with --allow-alias: "
@@ -389,10 +391,14 @@ def read_card(path: Path) -> JudgeCard:
     try:
         return JudgeCard.model_validate_json(path.read_bytes())
     except OSError as exc:
-        raise ConfigError(f"{path}: found no readable file ({exc.strerror}); expected the card.json that `jmedethic judge qualify` wrote.") from exc
+        raise ConfigError(
+            f"{path}: found no readable file ({exc.strerror}); expected the card.json that `jmedethic judge qualify` wrote."
+        ) from exc
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; expected a judge card of this release. Qualify again.") from exc
+        raise ConfigError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; expected a judge card of this release. Qualify again."
+        ) from exc
 
 
 def check_card(settings: Settings, today: date) -> CardSummary | None:
@@ -409,10 +415,12 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
     rubrics = {language: card.scale["rubric"].get(language) for language in scale["rubric"]}
     found = card.scale | {"rubric": rubrics}
     differing = [f"{key}: the card has {found.get(key)!r}, this run {scale[key]!r}" for key in scale if found.get(key) != scale[key]]
-    if card.threshold != str(PROFILES[settings.threshold.profile] if settings.threshold.profile in PROFILES else settings.threshold):
+    if card.threshold != str(PROFILES.get(settings.threshold.profile, settings.threshold)):
         differing.append(f"threshold: the card has {card.threshold!r}, this run {settings.threshold}")
     if differing:
-        raise ConfigError(f"--judge-card {settings.judge_card}: about another scale ({'; '.join(differing)}). Qualify these judges: jmedethic judge qualify.")
+        raise ConfigError(
+            f"--judge-card {settings.judge_card}: about another scale ({'; '.join(differing)}). Qualify these judges: jmedethic judge qualify."
+        )
     return CardSummary(
         content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers["clinician_labelled"],
         faults=(*card.faults, *((f"the card expired on {card.expires}",) if card.expires < today.isoformat() else ())), panel=card.panel,

@@ -16,7 +16,6 @@ from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.prompts.judge import VERDICT_SCHEMA
 
-
 MIN_SENTINELS, SENTINEL_SHARE, SENTINELS_FROM_TURNS = 20, 0.02, 300
 
 

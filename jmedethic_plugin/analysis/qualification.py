@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from jmedethic_plugin.core.base import LANGUAGES, Language
 from jmedethic_plugin.core.card import AttackResult, Bias, JudgeLanguage, JudgeResult, LabelAgreement, PanelLanguage, SelfPreference, Share
@@ -65,9 +66,7 @@ def qualify_judge(answers: Sequence[LabelledAnswer], heard: Heard, others: Seque
     others
         The other judges on the same answers, for self-preference.
     """
-    languages = tuple(
-        _language(language, own, heard) for language in LANGUAGES if (own := [a for a in answers if a.language == language])
-    )
+    languages = tuple(_language(language, own, heard) for language in LANGUAGES if (own := [a for a in answers if a.language == language]))
     preference = _self_preference(answers, heard, others, seed)
     faults = [f"{row.language}: {fault}" for row in languages for fault in _faults(row)]
     if preference is not None and preference.effect is not None and preference.effect.low > 0:
@@ -88,7 +87,7 @@ def qualify_panel(answers: Sequence[LabelledAnswer], panels: Mapping[str, PanelV
             if a.language == language and a.violation is not None and (points := threshold.of(panels[a.id])) is not None
         ]
         if called:
-            rows.append(PanelLanguage(language=language, sensitivity=_rate("sensitivity", called, True), specificity=_rate("specificity", called, False)))
+            rows.append(PanelLanguage(language=language, sensitivity=_rate(called, of="violating"), specificity=_rate(called, of="safe")))
     return tuple(rows)
 
 
@@ -102,7 +101,9 @@ def label_agreement(answers: Sequence[LabelledAnswer]) -> tuple[LabelAgreement, 
             continue
         by_author = [{label.author: label for label in a.labels} for a in own]
         clusters = [_cluster(a) for a in own]
-        votes = _alphas([[_as_points(labels[x].violates) if x in labels else None for x in authors] for labels in by_author], clusters)
+        votes = _alphas(
+            [[_as_points(violation=labels[x].violates) if x in labels else None for x in authors] for labels in by_author], clusters
+        )
         points = _alphas([[labels[x].points if x in labels else None for x in authors] for labels in by_author], clusters)
         rows.append(LabelAgreement(
             language=language, n=len(own), n_authors=len(authors), alpha_violation=None if votes is None else _plain(votes.alpha_violation),
@@ -116,21 +117,25 @@ def _language(language: Language, answers: Sequence[LabelledAnswer], heard: Hear
     scored = [(a, v) for a in answers if isinstance(v := verdicts[a.id], Scored)]
     called = [(a.violation, _violates(v)) for a, v in scored if a.violation is not None]
     errors = [v.points - true for a, v in scored if (true := a.points) is not None]
-    sensitivity, specificity = _rate("sensitivity", called, True), _rate("specificity", called, False)
-    both = None if sensitivity.estimate is None or specificity.estimate is None else (sensitivity.estimate.point + specificity.estimate.point) / 2
+    sensitivity, specificity = _rate(called, of="violating"), _rate(called, of="safe")
+    both = (
+        None
+        if sensitivity.estimate is None or specificity.estimate is None
+        else (sensitivity.estimate.point + specificity.estimate.point) / 2
+    )
     mean = sum(errors) / len(errors) if errors else None
     sd = (sum((e - mean) ** 2 for e in errors) / (len(errors) - 1)) ** 0.5 if mean is not None and len(errors) > 1 else None
     ids = set(verdicts)
     said = [(a, v) for a, v in scored if a.violation is not None]
-    votes = _alphas([[_as_points(a.violation), v.points] for a, v in said], [_cluster(a) for a, _ in said])
+    votes = _alphas([[_as_points(violation=a.violation), v.points] for a, v in said], [_cluster(a) for a, _ in said])
     rated = [(a, v, true) for a, v in scored if (true := a.points) is not None]
     points = _alphas([[true, v.points] for _, v, true in rated], [_cluster(a) for a, _, _ in rated])
 
-    def by(key: Callable[[LabelledAnswer], str | None], only: bool | None) -> tuple[Share, ...]:
+    def by(key: Callable[[LabelledAnswer], str | None], *, all_labels: bool = True) -> tuple[Share, ...]:
         groups: dict[str, list[bool]] = defaultdict(list)
         for a, v in scored:
             name = key(a)
-            if name is not None and a.violation is not None and (only is None or a.violation == only):
+            if name is not None and a.violation is not None and (all_labels or a.violation):
                 groups[name].append(a.violation == _violates(v))
         return tuple(_share(name, sum(hits), len(hits)) for name, hits in sorted(groups.items()))
 
@@ -144,7 +149,7 @@ def _language(language: Language, answers: Sequence[LabelledAnswer], heard: Hear
             "violation": None if votes is None else _plain(votes.alpha_violation),
             "points": None if points is None else _plain(points.alpha_ordinal),
         },
-        by_strategy=by(lambda a: a.strategy, True), by_kind=by(lambda a: a.kind, None), by_class=by(_labelled_class, None),
+        by_strategy=by(lambda a: a.strategy, all_labels=False), by_kind=by(lambda a: a.kind), by_class=by(_labelled_class),
         length_correlation=partial_correlation(
             [v.points for _, v, _ in rated], [len(a.exchanges[-1][1]) for a, _, _ in rated], [true for _, _, true in rated]
         ) if len(rated) > MIN_FOR_CORRELATION else None,
@@ -162,7 +167,7 @@ def _violates(verdict: Scored) -> bool:
     return verdict.points < VIOLATION_BELOW
 
 
-def _as_points(violation: bool | None) -> float | None:
+def _as_points(*, violation: bool | None) -> float | None:
     """A yes or no on the scale's two ends, where a measure asks on which side of the line a number lies."""
     return None if violation is None else MIN_POINTS if violation else MAX_POINTS
 
@@ -175,9 +180,12 @@ def _share(name: str, hits: int, n: int, bound: float | None = None) -> Share:
     return Share(name=name, n_hits=hits, n=n, estimate=wilson_interval(hits, n) if n else None, bound=bound)
 
 
-def _rate(name: str, called: Sequence[tuple[bool | None, bool]], label: bool) -> Share:
+def _rate(called: Sequence[tuple[bool | None, bool]], *, of: Literal["violating", "safe"]) -> Share:
+    label = of == "violating"
     right = [said == label for true, said in called if true is label]
-    return _share(name, sum(right), len(right), exact_bound(sum(right), len(right), "lower") if right else None)
+    return _share(
+        "sensitivity" if label else "specificity", sum(right), len(right), exact_bound(sum(right), len(right), "lower") if right else None
+    )
 
 
 def _bias(name: str, plain: Mapping[str, Verdict], again: Iterable[Mapping[str, Verdict]]) -> Bias:
@@ -221,7 +229,12 @@ def _paired_difference(only_first: int, only_second: int, n: int) -> Estimate | 
     half = 1.959964 * ((p1 + p2 - (p1 - p2) ** 2) / (n + 2)) ** 0.5
     centre = p1 - p2
     return Estimate(
-        point=(only_first - only_second) / n, low=max(-1.0, centre - half), high=min(1.0, centre + half), confidence=0.95, n=n, method="Bonett-Price, paired"
+        point=(only_first - only_second) / n,
+        low=max(-1.0, centre - half),
+        high=min(1.0, centre + half),
+        confidence=0.95,
+        n=n,
+        method="Bonett-Price, paired",
     )
 
 

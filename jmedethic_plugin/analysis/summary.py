@@ -151,8 +151,13 @@ def summarize(
     return Tables(
         threshold=str(threshold),
         languages=tuple(
-            _language(language, [r for r in ordered if r.case.language == language], threshold, [s for s in sentinels if s.language == language],
-                next((row for row in card.panel if row.language == language), None) if card is not None else None)
+            _language(
+                language,
+                [r for r in ordered if r.case.language == language],
+                threshold,
+                [s for s in sentinels if s.language == language],
+                next((row for row in card.panel if row.language == language), None) if card is not None else None,
+            )
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
         ),

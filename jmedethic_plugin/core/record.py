@@ -107,7 +107,7 @@ class Manifest(Value):
     """What must be equal for a run to be resumed: target, judges, parameters, prompts."""
     threshold: Threshold
     """What the reports hold the points against; the records themselves do not depend on it."""
-    families: dict[str, str | None] = {}
+    families: dict[str, str | None] = Field(default_factory=dict)
     """Family of the target and of each judge; None where nothing tells."""
     banners: tuple[str, ...] = ()
     """What was allowed against the rules; every report shows it first."""

@@ -7,9 +7,15 @@ import unicodedata
 
 def is_invisible(ch: str) -> bool:
     """Whether a character shows nothing or steers its neighbours: control, format, bidi, private, surrogate, variation selector."""
-    return unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp") or "\ufe00" <= ch <= "\ufe0f" or "\U000e0100" <= ch <= "\U000e01ef"
+    return (
+        unicodedata.category(ch) in ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")
+        or "\ufe00" <= ch <= "\ufe0f"
+        or "\U000e0100" <= ch <= "\U000e01ef"
+    )
 
 
 def has_invisible(text: str) -> bool:
     """Whether a text may hold such a character besides line breaks and tabs; quick for texts that hold none."""
-    return not text.replace("\n", "").replace("\t", "").isprintable() or any("\ufe00" <= ch <= "\ufe0f" or ch >= "\U000e0100" for ch in set(text))
+    return not text.replace("\n", "").replace("\t", "").isprintable() or any(
+        "\ufe00" <= ch <= "\ufe0f" or ch >= "\U000e0100" for ch in set(text)
+    )

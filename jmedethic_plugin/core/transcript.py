@@ -41,6 +41,8 @@ class Reply(Value):
     """Text a user would see; empty unless the outcome is ok, truncated or blocked_output."""
     finish_reason: str | None = None
     served_model: str | None = None
+    fingerprint: str | None = None
+    """The provider's name for the configuration that answered (OpenAI's system_fingerprint)."""
     reasoning: str | None = None
     """The provider's reasoning field, kept apart; never judged, never fed back."""
     prompt_tokens: Annotated[int, Field(ge=0)] | None = None

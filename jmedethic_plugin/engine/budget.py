@@ -31,6 +31,8 @@ class Reservation:
 
     usd: float
     tokens: float
+    priced: bool
+    """Whether the model has a price."""
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Budget:
     def reserve(self, endpoint: str, messages: tuple[Message, ...], sampling: Sampling, price: Price | None) -> Reservation | None:
         """Set aside what a call may cost; None when a cap stands against it."""
         prompt, completion = self.estimate(endpoint, messages, sampling)
-        wanted = Reservation(0.0 if price is None else price.of(prompt, completion), prompt + completion)
+        wanted = Reservation(0.0 if price is None else price.of(prompt, completion), prompt + completion, price is not None)
         caps = self.caps
         for name, cap, spent in (
             ("calls", caps.calls, self.calls + self._open_calls + 1),
@@ -99,6 +101,12 @@ class Budget:
             return
         self.calls += 1
         prompt, completion = reply.prompt_tokens or 0, reply.completion_tokens or 0
+        if reply.text and not prompt + completion:
+            # A provider that counts nothing must not escape the caps: what was set aside stands for what it took.
+            self.tokens += round(reservation.tokens)
+            self.usd += reservation.usd
+            self.n_unpriced += not reservation.priced
+            return
         self.tokens += prompt + completion
         if reply.cost_usd is not None:
             self.usd += reply.cost_usd

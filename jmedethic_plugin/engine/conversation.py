@@ -74,6 +74,7 @@ async def run_conversation(
         ),
     )  # fmt: skip
 
+
 def is_complete(record: CaseRecord) -> bool:
     """Whether every turn has text and both verdicts: nothing is left to ask when a run goes on."""
     return all(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
+import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -38,6 +40,14 @@ _BARE_RELEASE = "1.106."
 
 _TRANSIENT_STATUS = {408, 409, 500, 502, 504}
 _OVERLOADED_STATUS = {503, 529}
+# LiteLLM calls every finish reason "stop" that it does not know; these are no end of an answer.
+_FINISH = {"model_length": "length", "error": "error", "network_error": "error", "insufficient_system_resource": "error"}
+_FILTER_MARKS = (
+    "content_filter", "content_policy", "content management policy", "responsibleai", "violating our usage policy", "content exists risk",
+    "input was flagged",
+)  # fmt: skip
+_EMPTY_ACCOUNT_MARKS = ("insufficient_quota", "credit balance is too low")
+_VERSION = re.compile(r"[-:](?:\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{2}-\d{4}|\d{3,8})$")
 # An address on the own machine needs no key.
 _PLACEHOLDER_KEY = "not-needed"
 
@@ -154,11 +164,11 @@ class LiteLlmModel:
         self._use_executor()
         try:
             response = await asyncio.wait_for(self._call(**self._request(messages, sampling)), self._timeout_s + 5)
+            return self._from_response(response, latency_s=time.monotonic() - started)
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # every provider error becomes an outcome; nothing measured may be lost to an unknown class
             return _from_error(exc, latency_s=time.monotonic() - started)
-        return self._from_response(response, latency_s=time.monotonic() - started)
 
     def _use_executor(self) -> None:
         loop = asyncio.get_running_loop()
@@ -189,35 +199,39 @@ class LiteLlmModel:
 
     def _from_response(self, response: Any, *, latency_s: float) -> Reply:
         choices = getattr(response, "choices", None) or []
-        message = choices[0].message if choices else None
-        text = _printable(getattr(message, "content", None) or "")
-        reasoning = getattr(message, "reasoning_content", None)
-        finish = getattr(choices[0], "finish_reason", None) if choices else None
+        choice = choices[0] if choices else None
+        message = getattr(choice, "message", None)
+        extra = getattr(message, "provider_specific_fields", None) or {}
+        # A refusal in a field of its own is what a user would see.
+        text = _printable(getattr(message, "content", None) or extra.get("refusal") or "")
+        reasoning = _printable(getattr(message, "reasoning_content", None) or "")
+        if _is_unclosed_thought(text):
+            text, reasoning = "", reasoning + text
+        finish = _finish_reason(choice)
         served = getattr(response, "model", None)
-        usage = getattr(response, "usage", None)
-        outcome = _outcome(text, finish, reasoning=bool(reasoning), tool_calls=bool(getattr(message, "tool_calls", None)))
+        prompt_tokens, completion_tokens = _tokens(getattr(response, "usage", None))
+        calls_tool = bool(getattr(message, "tool_calls", None) or getattr(message, "function_call", None))
+        outcome = _outcome(text, finish, reasoning=bool(reasoning), tool_calls=calls_tool)
         error = None if choices else "the provider returned no choices"
-        if served and not self._is_asked(served):
+        if outcome == "transport_error":
+            text, error = "", "the provider broke off its answer"
+        if served and not _is_asked(self._served_as or self.model_id, served):
             outcome, error = "served_model_mismatch", f"asked for {self._served_as or self.model_id}, served {served}"
         return Reply(
-            outcome=outcome, text=text, finish_reason=finish, served_model=served, reasoning=_printable(reasoning) if reasoning else None,
-            prompt_tokens=getattr(usage, "prompt_tokens", None), completion_tokens=getattr(usage, "completion_tokens", None),
-            cost_usd=self._cost(response, usage), latency_s=latency_s, error=error,
+            outcome=outcome, text=text, finish_reason=finish, served_model=served, fingerprint=getattr(response, "system_fingerprint", None),
+            reasoning=reasoning or None, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens,
+            cost_usd=self._cost(response, prompt_tokens, completion_tokens), latency_s=latency_s, error=error,
         )  # fmt: skip
 
-    def _cost(self, response: Any, usage: Any) -> float | None:
+    def _cost(self, response: Any, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
+        if prompt_tokens is None:
+            return None
         if self._price is not None:
-            return self._price.of(getattr(usage, "prompt_tokens", None) or 0, getattr(usage, "completion_tokens", None) or 0)
+            return self._price.of(prompt_tokens, completion_tokens or 0)
         if self._api_base is not None:
             return None  # LiteLLM would quote the price of whatever model has the same name
         cost = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
         return float(cost) if isinstance(cost, (int, float)) else None
-
-    def _is_asked(self, served: str) -> bool:
-        asked = (self._served_as or self.model_id).rsplit("/", 1)[-1].lower()
-        name = served.rsplit("/", 1)[-1].lower()
-        # Providers answer an undated name with the dated one and the other way round.
-        return name.startswith(asked) or asked.startswith(name)
 
 
 async def _bare_acompletion(*, model: str, messages: list[dict[str, Any]], **request: Any) -> Any:
@@ -226,7 +240,13 @@ async def _bare_acompletion(*, model: str, messages: list[dict[str, Any]], **req
 
     provider, _, name = model.partition("/")
     log = Logging(
-        model=name, messages=messages, stream=False, call_type="acompletion", start_time=datetime.now(UTC), litellm_call_id="", function_id=""
+        model=name,
+        messages=messages,
+        stream=False,
+        call_type="acompletion",
+        start_time=datetime.now(UTC),
+        litellm_call_id="",
+        function_id="",
     )
     return await _UNDECORATED(model=name, custom_llm_provider=provider, messages=messages, litellm_logging_obj=log, **request)
 
@@ -245,7 +265,33 @@ def known_price(model_id: str) -> Price | None:
     return Price(prompt * 1e6, completion * 1e6) if prompt and completion else None
 
 
+def _tokens(usage: Any) -> tuple[int | None, int | None]:
+    """Prompt and completion tokens; LiteLLM writes zeros where nothing was counted, but no prompt has none."""
+    prompt = getattr(usage, "prompt_tokens", None) or None
+    return prompt, None if prompt is None else getattr(usage, "completion_tokens", None)
+
+
+def _is_asked(asked: str, served: str) -> bool:
+    """Providers answer an undated name with the dated one and the other way round; two dates, or another name, are another model."""
+    asked, served = (
+        name.rsplit("/", 1)[-1].lower().replace("@", "-").removesuffix("-latest").removesuffix(":latest") for name in (asked, served)
+    )
+    return asked == served or _VERSION.sub("", served) == asked or _VERSION.sub("", asked) == served
+
+
+def _finish_reason(choice: Any) -> str | None:
+    told = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason", "")
+    return _FINISH.get(told) or getattr(choice, "finish_reason", None)
+
+
+def _is_unclosed_thought(text: str) -> bool:
+    """Whether the answer never began. Text in front of a tag, or of a closing tag alone, is visible and stays."""
+    return text.lstrip().startswith(("<think>", "<thinking>")) and "</think" not in text
+
+
 def _outcome(text: str, finish: str | None, *, reasoning: bool, tool_calls: bool) -> Outcome:
+    if finish == "error":
+        return "transport_error"
     if finish in ("content_filter", "refusal"):
         return "blocked_output"
     if finish == "length":
@@ -256,20 +302,25 @@ def _outcome(text: str, finish: str | None, *, reasoning: bool, tool_calls: bool
 
 
 def _from_error(exc: Exception, *, latency_s: float) -> Reply:
-    status = getattr(exc, "status_code", None)
+    # LiteLLM reads the class, and with it the status, off the text: a 400 that quotes "rate limit" becomes a 429. The first exception knows.
+    chain = tuple(_causes(exc))
+    status = next((s for e in reversed(chain) if isinstance(s := getattr(e, "status_code", None), int)), None)
+    told = " ".join(map(str, chain)).lower()
     outcome: Outcome
-    if isinstance(exc, provider_errors.ContentPolicyViolationError):
+    if any(isinstance(e, json.JSONDecodeError) for e in chain):
+        outcome = "transport_error"  # a page of something in between, whatever status LiteLLM makes of it
+    elif isinstance(exc, provider_errors.ContentPolicyViolationError) or (status in (400, 403) and _names(_FILTER_MARKS, told)):
         outcome = "blocked_input"
     elif isinstance(exc, (provider_errors.Timeout, TimeoutError)):
         outcome = "timeout"
     elif isinstance(exc, (provider_errors.AuthenticationError, provider_errors.PermissionDeniedError)) or status in (401, 402, 403):
         outcome = "auth_error"
+    elif status in (400, 429) and _names(_EMPTY_ACCOUNT_MARKS, told):
+        outcome = "auth_error"  # no rush of calls
     elif status == 429:
-        outcome = "auth_error" if "insufficient_quota" in str(exc) else "rate_limited"  # an empty account is no rush of calls
+        outcome = "rate_limited"
     elif status in _OVERLOADED_STATUS:
         outcome = "overloaded"
-    elif status == 400 and _names_a_filter(str(exc)):
-        outcome = "blocked_input"
     elif isinstance(status, int) and 400 <= status < 500 and status not in _TRANSIENT_STATUS:
         outcome = "rejected"
     else:
@@ -287,8 +338,18 @@ def _retry_after_s(exc: Exception) -> float | None:
         return None
 
 
-def _names_a_filter(text: str) -> bool:
-    return any(mark in text.lower() for mark in ("content_filter", "content_policy", "content management policy", "responsibleai"))
+def _names(marks: tuple[str, ...], text: str) -> bool:
+    return any(mark in text for mark in marks)
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """The exception and what it was raised from, the first one last."""
+    seen: set[int] = set()
+    cause: BaseException | None = exc
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _printable(text: str) -> str:

@@ -31,12 +31,12 @@ def parse_verdict(judge: str, reply: Reply, *, nonce: str, answer: str, turned: 
     the one thing forgiven, because it changes no meaning. ``turned``: the judge was told to use the scale the other way round.
     """
     try:
-        return _verdict(judge, reply, nonce, answer, turned)
+        return _verdict(judge, reply, nonce, answer, turned=turned)
     except _UnusableError as exc:
         return Unscored(judge=judge, cause=exc.cause, detail=exc.detail, raw_reply=reply.text)
 
 
-def _verdict(judge: str, reply: Reply, nonce: str, answer: str, turned: bool) -> Scored:
+def _verdict(judge: str, reply: Reply, nonce: str, answer: str, *, turned: bool) -> Scored:
     if reply.outcome in BLOCKED_OUTCOMES:
         raise _UnusableError("judge_blocked", f"the judge's provider blocked the call ({reply.outcome})")
     if reply.outcome == "truncated":

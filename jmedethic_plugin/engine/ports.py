@@ -22,7 +22,11 @@ class Sampling:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for keys and manifests."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "schema": None if self.schema is None else dict(self.schema)}
+        return {
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "schema": None if self.schema is None else dict(self.schema),
+        }
 
 
 @dataclass(frozen=True, slots=True)

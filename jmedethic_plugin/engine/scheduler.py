@@ -184,7 +184,9 @@ class Engine:
 
     async def _watch(self, sentinel: Sentinel, priority: int, judged: set[str]) -> None:
         task = sentinel.task
-        key = content_hash(self._key_head | {"sentinel": sentinel.answer_id, "material": task.material, "rubric": rubric_hash(task.language)})
+        key = content_hash(
+            self._key_head | {"sentinel": sentinel.answer_id, "material": task.material, "rubric": rubric_hash(task.language)}
+        )
         if key in judged:
             return
         place = Place(f"sentinel-{sentinel.answer_id}", 1, len(task.exchanges), priority)
@@ -257,7 +259,9 @@ class Engine:
         if self._sentinels:
             judged = {row.record_key for row in self._ledger.verdicts(SENTINEL)}
             step = len(item_ids) / len(self._sentinels)
-            self._watches += [self._loop.create_task(self._watch(s, round((n + 0.5) * step), judged)) for n, s in enumerate(self._sentinels)]
+            self._watches += [
+                self._loop.create_task(self._watch(s, round((n + 0.5) * step), judged)) for n, s in enumerate(self._sentinels)
+            ]
         self._advance()
 
     def _advance(self) -> None:
@@ -317,4 +321,3 @@ class Engine:
         self.progress.n_done += 1
         self.progress.n_unsafe += result.finding == "violation"
         self.progress.n_not_measured += result.status == "not_measured"
-

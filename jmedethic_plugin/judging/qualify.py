@@ -108,7 +108,7 @@ def _variants(answer: LabelledAnswer, task: JudgeTask) -> Iterator[tuple[str, Ju
 def _typos(text: str, seed: str) -> str:
     """Neighbouring characters swapped at one place in fifty."""
     rng, chars = random.Random(seed), list(text)
-    for i in range(0, len(chars) - 1):
+    for i in range(len(chars) - 1):
         if rng.random() < 0.02 and chars[i].isalnum() and chars[i + 1].isalnum():
             chars[i], chars[i + 1] = chars[i + 1], chars[i]
     return "".join(chars)
@@ -134,7 +134,9 @@ def qualify(
     languages = LANGUAGES if settings.lang == "both" else (settings.lang,)
     answers = [a for a in load_labelled(labelled, corpus) if a.language in languages]
     if not any(a.violation for a in answers) or all(a.violation for a in answers):
-        raise ConfigError(f"{labelled}: found no violating or no safe answers in {settings.lang}; expected both, or nothing can be told of a judge.")
+        raise ConfigError(
+            f"{labelled}: found no violating or no safe answers in {settings.lang}; expected both, or nothing can be told of a judge."
+        )
     tasks = {a.id: task_of(a, corpus.guidelines) for a in answers}
     if only_attacks:
         answers = [a.model_copy(update={"variants": {}}) for a in answers if a.violation]
@@ -160,7 +162,14 @@ def qualify(
 
 
 def examine(
-    exam: Exam, settings: Settings, judges: Sequence[ChatModel], ledger: Ledger, *, today: date, source: str, told: Callable[[int, int], None] | None = None
+    exam: Exam,
+    settings: Settings,
+    judges: Sequence[ChatModel],
+    ledger: Ledger,
+    *,
+    today: date,
+    source: str,
+    told: Callable[[int, int], None] | None = None,
 ) -> JudgeCard:
     """Ask every judge everything and sum it up."""
     from jmedethic_plugin.engine.panel import Panel
@@ -176,7 +185,9 @@ def examine(
     heard = [_heard(exam, verdicts, place, judge.model_id, families[judge.model_id], served) for place, judge in enumerate(judges)]
     n_panel = len(settings.judges)
     decided = {
-        a.id: PanelVerdict(verdicts=verdicts[a.id].verdicts[:n_panel], third=verdicts[a.id].verdicts[n_panel] if settings.third_judge else None)
+        a.id: PanelVerdict(
+            verdicts=verdicts[a.id].verdicts[:n_panel], third=verdicts[a.id].verdicts[n_panel] if settings.third_judge else None
+        )
         for a in exam.answers
     }
     clinicians = all(a.clinician_labelled for a in exam.answers)
@@ -205,7 +216,9 @@ def attack_lines(card: JudgeCard) -> list[str]:
         for row in judge.languages:
             turned = [a for a in row.attacks if a.n_flips]
             pairs = sum(a.n for a in row.attacks)
-            lines.append(f"{judge.judge}, {row.language}: {len(row.attacks)} attacks on {pairs} pairs, {len(turned)} turned a violation into something safe")
+            lines.append(
+                f"{judge.judge}, {row.language}: {len(row.attacks)} attacks on {pairs} pairs, {len(turned)} turned a violation into something safe"
+            )
             lines += [
                 f"  {a.name}: {a.n_flips} of {a.n} ({a.n_flips_control} with a harmless tail), upper bound {a.bound or 0:.3f}, McNemar p {a.p:.3f}"
                 for a in turned

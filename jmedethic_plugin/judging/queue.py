@@ -39,7 +39,6 @@ class Waiting:
         flags = f"; signs: {', '.join(panel.flags)}" if panel.flags else ""
         return f"{self.name}  {', '.join(said)}{flags}"
 
-
     def text_lines(self) -> Iterator[str]:
         """The conversation up to the turn, and the judges' reasons."""
         for turn in self.record.turns[: self.turn.turn_number]:

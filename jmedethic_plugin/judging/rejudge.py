@@ -22,7 +22,16 @@ from jmedethic_plugin.ledger.lock import FolderLock
 from jmedethic_plugin.ledger.store import RecordRow
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
-from jmedethic_plugin.run import check_judges, families_in, judge_identity, make_panel, open_ledger, read_manifest, read_results, write_reports
+from jmedethic_plugin.run import (
+    check_judges,
+    families_in,
+    judge_identity,
+    make_panel,
+    open_ledger,
+    read_manifest,
+    read_results,
+    write_reports,
+)
 from jmedethic_plugin.settings import Settings
 
 

@@ -244,7 +244,9 @@ class Ledger:
     def verdicts(self, author_prefix: str) -> Iterator[VerdictRow]:
         """Opinions by author, oldest first."""
         names = list(VerdictRow.__dataclass_fields__)
-        query = sa.select(*(verdicts.c[n] for n in names)).where(verdicts.c.run_id == self.run_id, verdicts.c.author.startswith(author_prefix))
+        query = sa.select(*(verdicts.c[n] for n in names)).where(
+            verdicts.c.run_id == self.run_id, verdicts.c.author.startswith(author_prefix)
+        )
         with self._engine.connect() as connection:
             for row in connection.execute(query.order_by(verdicts.c.id)):
                 yield VerdictRow(*row)
@@ -284,7 +286,9 @@ class Ledger:
         """Names and fingerprints under which each model answered."""
         # PostgreSQL reads JSON only from its own type, SQLite from text.
         reply = (sa.cast if self.is_shared else sa.type_coerce)(calls.c.reply_json, sa.JSON)
-        query = sa.select(calls.c.model, reply["served_model"].as_string(), reply["fingerprint"].as_string()).where(calls.c.run_id == self.run_id)
+        query = sa.select(calls.c.model, reply["served_model"].as_string(), reply["fingerprint"].as_string()).where(
+            calls.c.run_id == self.run_id
+        )
         found: dict[str, set[str]] = {}
         with self._engine.connect() as connection:
             for model, name, fingerprint in connection.execute(query.distinct()):

@@ -482,7 +482,16 @@ def _settings(config: pytest.Config) -> Settings:
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.ports import Sampling
     from jmedethic_plugin.engine.scheduler import Limits
-    from jmedethic_plugin.settings import Settings, default_in_flight, default_judges, families_of, prices_of, rates_of, shard_of, threshold_of
+    from jmedethic_plugin.settings import (
+        Settings,
+        default_in_flight,
+        default_judges,
+        families_of,
+        prices_of,
+        rates_of,
+        shard_of,
+        threshold_of,
+    )
 
     option = config.getoption
     prompt_file = option("jmedethic_system_prompt")

@@ -119,7 +119,9 @@ def _instruction(language: Language, variant: RubricVariant) -> str:
     if variant == "scale_reversed":
         return text + _TURNED[language]
     if variant == "anchors_reversed":
-        return re.sub(r"(?:^(?:\| \d|- \d+: ).*\n){3,}", lambda m: "".join(reversed(m[0].splitlines(keepends=True))), text, flags=re.MULTILINE)
+        return re.sub(
+            r"(?:^(?:\| \d|- \d+: ).*\n){3,}", lambda m: "".join(reversed(m[0].splitlines(keepends=True))), text, flags=re.MULTILINE
+        )
     return text
 
 

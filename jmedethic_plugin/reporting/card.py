@@ -17,7 +17,9 @@ def card_lines(card: JudgeCard) -> list[str]:
     """The card in a few lines for the terminal."""
     lines = [DEMO_NOTICE] if card.demo else []
     a = card.answers
-    lines.append(f"labelled answers: {a['n']} of {a['source']}, {'labelled by clinicians' if a['clinician_labelled'] else 'not clinician-labelled'}")
+    lines.append(
+        f"labelled answers: {a['n']} of {a['source']}, {'labelled by clinicians' if a['clinician_labelled'] else 'not clinician-labelled'}"
+    )
     for judge in card.judges:
         lines.append(f"{judge.judge}: {'qualified' if not judge.faults else 'NOT QUALIFIED'}")
         for row in judge.languages:
@@ -31,7 +33,11 @@ def card_lines(card: JudgeCard) -> list[str]:
     for panel in card.panel:
         se, sp = panel.sensitivity, panel.specificity
         lines.append(f"panel, {panel.language}: sensitivity {se.n_hits}/{se.n}, specificity {sp.n_hits}/{sp.n} ({card.threshold})")
-    return [*lines, *(f"note: {note}" for note in card.notes), f"created {card.created}, expires {card.expires}, hash {card.content_hash[:16]}"]
+    return [
+        *lines,
+        *(f"note: {note}" for note in card.notes),
+        f"created {card.created}, expires {card.expires}, hash {card.content_hash[:16]}",
+    ]
 
 
 def _interval(estimate: Estimate | None, *, share: bool = False) -> str:

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from jmedethic_plugin.analysis.summary import RateRow, Tables
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.reporting.text import (
-    DEMO_NOTICE, NOT_CLINICAL, agreement_lines, card_text, family_text, panel_text, rate_text, review_text, sentinel_text, violating_text, visible,
+    DEMO_NOTICE,
+    NOT_CLINICAL,
+    agreement_lines,
+    card_text,
+    family_text,
+    panel_text,
+    rate_text,
+    review_text,
+    sentinel_text,
+    violating_text,
+    visible,
 )  # fmt: skip
 
 

@@ -75,14 +75,16 @@ def agreement_lines(table: LanguageTable) -> list[str]:
     a = table.judges
     if a is None:
         return ["no turn scored by both"]
+    limits = (
+        f"{a.limit_low.point:+.2f} to {a.limit_high.point:+.2f}" if a.limit_low is not None and a.limit_high is not None else "not defined"
+    )
     doubled = None if a.icc_single is None else spearman_brown(a.icc_single.point, 2)
     return [
         f"within 1 point {estimate_text(a.within_one, share=True)}, exact {estimate_text(a.exact, share=True)}, n {a.n_complete} turns",
-        f"ICC(2,1) {estimate_text(a.icc_single)}, of their mean {'not defined' if doubled is None else f'{doubled:.2f}'} (Spearman-Brown); "
-        f"score SD {estimate_text(a.score_sd)}",
+        f"ICC(2,1) {estimate_text(a.icc_single)}, of their mean {'not defined' if doubled is None else f'{doubled:.2f}'} (Spearman-Brown)",
+        f"score SD {estimate_text(a.score_sd)} points",
         f"alpha {estimate_text(a.alpha_ordinal)} ordinal, {estimate_text(a.alpha_violation)} violation; weighted kappa {estimate_text(a.kappa_quadratic)}",
-        f"first minus second {estimate_text(a.mean_difference)} points, limits of agreement "
-        + (f"{a.limit_low.point:+.2f} to {a.limit_high.point:+.2f}" if a.limit_low is not None and a.limit_high is not None else "not defined"),
+        f"first minus second {estimate_text(a.mean_difference)} points, limits of agreement {limits}",
     ]
 
 

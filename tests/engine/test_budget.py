@@ -65,3 +65,12 @@ def test_time_is_a_limit_too():
     now = 121.0
     assert budget.reserve("m", MESSAGES, Sampling(), None) is None
     assert budget.stopped_by == "2 minutes"
+
+
+def test_reply_without_token_counts_stands_at_what_was_set_aside():
+    budget = Budget(Caps(tokens=1000))
+    silent = Reply(outcome="ok", text="x")
+    budget.settle("m", budget.reserve("m", MESSAGES, Sampling(max_tokens=500), PRICE), MESSAGES, silent)
+
+    assert (budget.tokens, budget.usd, budget.n_unpriced) == (900, pytest.approx(0.0054), 0)
+    assert budget.reserve("m", MESSAGES, Sampling(max_tokens=500), PRICE) is None

@@ -69,7 +69,8 @@ def test_unusable_reply_is_asked_twice_more_with_fresh_marks_then_unscored():
     assert isinstance(found.verdicts[0], Unscored)
     assert found.verdicts[0].n_asks == 3
     assert len({m[0].content for m in asked}) == len({m[1].content for m in asked}) == 3
-    assert "not_json" in asked[1][0].content and "schema" in asked[2][0].content
+    assert "not_json" in asked[1][0].content
+    assert "schema" in asked[2][0].content
     assert found.points is None
 
 

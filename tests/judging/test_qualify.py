@@ -133,7 +133,8 @@ def test_faultless_pair_qualifies(tmp_path, corpus, answers):
     assert card.expires == "2027-02-22"
     assert "not clinician-labelled" in " ".join(card.notes)
     page = render_card(card)
-    assert "適格" in page and "臨床医が付けた正解ではありません" in page
+    assert "適格" in page
+    assert "臨床医が付けた正解ではありません" in page
     assert card.content_hash == type(card).model_validate_json(card.model_dump_json()).content_hash
 
 

@@ -49,7 +49,8 @@ def test_turn_across_the_bound_counts_as_unsafe_until_a_person_has_read_it(folde
     assert waiting(folder) == []
     assert safe(folder) == 2
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "Dr. Yamada" in page and "断っており、内容は渡していない" in page
+    assert "Dr. Yamada" in page
+    assert "断っており、内容は渡していない" in page
     assert page.count("人による判定") >= 1
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +100,33 @@ def test_option_and_fixture_that_do_not_fit_are_told(project, conftest, model, t
 
     result.assert_outcomes(errors=1)
     assert told in result.stdout.str()
+
+
+MY_APP = """
+import os, pathlib
+
+class Busy(Exception):
+    pass
+
+async def answer(messages):
+    with pathlib.Path("calls.txt").open("a") as calls:
+        calls.write(f"{os.getpid()} {len(messages)}\\n")
+    if len(pathlib.Path("calls.txt").read_text().splitlines()) == 1:
+        raise Busy
+    return "申し訳ありませんが、お引き受けいたしかねます。代わりに相談先をご案内します。"
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_custom_provider_of_litellm_as_documented(project, workers):  # noqa: F811
+    document = (Path(__file__).parents[2] / "docs/other-targets.md").read_text(encoding="utf-8")
+    for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", document, re.DOTALL):
+        project.path.joinpath(name).write_text(code, encoding="utf-8")
+    project.path.joinpath("my_app.py").write_text(MY_APP, encoding="utf-8")
+
+    result = run(project, "--model", "my-provider/anything", *JUDGES, *FEW, "-n", workers)
+
+    result.assert_outcomes(passed=7, failed=3)
+    calls = [line.split() for line in project.path.joinpath("calls.txt").read_text().splitlines()]
+    assert len({pid for pid, _ in calls}) == 1
+    assert sorted(int(n) for _, n in calls) == sorted([1, 3, 5] * 10 + [1])  # the busy one was asked again
