@@ -14,6 +14,8 @@ JMedEthicError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -70,6 +72,17 @@ def raise_all(errors: list[DataError]) -> None:
     """Raise what was found: one mistake as itself, several together, none not at all."""
     if errors:
         raise errors[0] if len(errors) == 1 else DataErrors(errors)
+
+
+@contextmanager
+def collected(errors: list[DataError]) -> Iterator[None]:
+    """Put a mistake raised inside to the others and go on behind the block."""
+    try:
+        yield
+    except DataErrors as exc:
+        errors.extend(exc.errors)
+    except DataError as exc:
+        errors.append(exc)
 
 
 def unreadable(path: Path, exc: OSError, expected: str) -> DataError:

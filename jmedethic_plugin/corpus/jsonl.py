@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -19,9 +19,11 @@ from jmedethic_plugin.core.base import CANARY, Language, Text, Value, content_ha
 from jmedethic_plugin.core.case import N_TURNS, Case, CaseId, EntryId, Factors, Kind, case_id, case_sort_key, is_group
 from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, Guideline, GuidelineId, StrategyId
 from jmedethic_plugin.corpus.loading import parse_value
-from jmedethic_plugin.errors import DataError, DataErrors, raise_all, unreadable
+from jmedethic_plugin.errors import DataError, collected, raise_all, unreadable
 
-_MAX_ERRORS = 20
+MAX_ERRORS = 20
+"""How many mistakes of one file are told together."""
+_V = TypeVar("_V", bound=Value)
 
 
 class CaseLine(Value):
@@ -115,7 +117,7 @@ class CaseSet(Mapping[str, Case]):
                         )
                     )
                 heads[head.id] = head
-                if len(errors) >= _MAX_ERRORS:
+                if len(errors) >= MAX_ERRORS:
                     break
         raise_all(errors)
         self.heads: dict[str, CaseHead] = dict(sorted(heads.items(), key=lambda item: item[1].sort_key))
@@ -133,8 +135,8 @@ class CaseSet(Mapping[str, Case]):
                 offset += len(raw)
                 if not raw.strip():
                     continue
-                try:
-                    line = _parse(raw, where)
+                with collected(errors):
+                    line = parse_line(raw, CaseLine, where)
                     guideline = self._guidelines.get(line.guideline)
                     if guideline is None:
                         raise DataError(
@@ -143,16 +145,11 @@ class CaseSet(Mapping[str, Case]):
                             expected="a guideline of the corpus",
                             remedy="Correct the id.",
                         )
-                except DataErrors as exc:
-                    errors.extend(exc.errors)
-                except DataError as exc:
-                    errors.append(exc)
-                else:
                     yield CaseHead(
                         case_id(line.language, line.guideline, line.id), line.language, line.kind, guideline.category, line.guideline,
                         line.id.rsplit("-", 1)[0], hashlib.sha256(raw.strip()).hexdigest(), number, start,
                     )  # fmt: skip
-                if len(errors) >= _MAX_ERRORS:
+                if len(errors) >= MAX_ERRORS:
                     return
 
     def __getitem__(self, key: str) -> Case:
@@ -168,7 +165,7 @@ class CaseSet(Mapping[str, Case]):
                 expected="the same file during a run",
                 remedy="Start a new run.",
             )
-        return _parse(raw, f"{path} at byte {head.offset}").to_case(self._guidelines[head.guideline_id])
+        return parse_line(raw, CaseLine, f"{path} at byte {head.offset}").to_case(self._guidelines[head.guideline_id])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.heads)
@@ -181,9 +178,16 @@ class CaseSet(Mapping[str, Case]):
         return content_hash(sorted(self.heads[i].digest for i in case_ids))
 
 
-def _parse(raw: bytes, where: str) -> CaseLine:
+def parse_line(raw: bytes, model: type[_V], where: str, guide: str = "docs/writing-cases.md") -> _V:
+    """Turn a line of JSONL into a value.
+
+    Raises
+    ------
+    DataError
+        One mistake; several come as ``DataErrors``.
+    """
     try:
-        return CaseLine.model_validate_json(raw)
+        return model.model_validate_json(raw)
     except ValidationError:
         pass  # said again below, in this package's words
     try:
@@ -192,7 +196,7 @@ def _parse(raw: bytes, where: str) -> CaseLine:
         raise DataError(where, found="bytes that are not UTF-8", expected="UTF-8 text", remedy="Save the file as UTF-8.") from exc
     except ValueError as exc:
         raise DataError(where, found="no JSON", expected="one JSON object a line", remedy="Export the set as JSONL.") from exc
-    return parse_value(data, CaseLine, where=where)
+    return parse_value(data, model, where=where, guide=guide)
 
 
 def case_line(case: Case, source: str) -> str:

@@ -15,7 +15,7 @@ from jmedethic_plugin.core.base import LANGUAGES, Language, Value, content_hash
 from jmedethic_plugin.core.case import Case, CaseFile
 from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile
 from jmedethic_plugin.corpus.yamlfile import Lines, read_yaml
-from jmedethic_plugin.errors import ConfigError, DataError, DataErrors, raise_all
+from jmedethic_plugin.errors import ConfigError, DataError, DataErrors, collected, raise_all
 
 _V = TypeVar("_V", bound=Value)
 
@@ -154,18 +154,31 @@ def _yaml_files(folder: Path, errors: list[DataError]) -> list[Path]:
 
 
 def _read(path: Path, model: type[_V], errors: list[DataError]) -> SourceFile[_V] | None:
-    try:
-        data, lines = read_yaml(path)
-        return SourceFile(path, parse_value(data, model, where=str(path), lines=lines), lines)
-    except DataErrors as exc:
-        errors.extend(exc.errors)
-    except DataError as exc:
-        errors.append(exc)
-    return None
+    source = None
+    with collected(errors):
+        source = read_source(path, model)
+    return source
 
 
-def parse_value(data: Any, model: type[_V], *, where: str, lines: Lines | None = None) -> _V:
+def read_source(path: Path, model: type[_V], guide: str = "docs/writing-cases.md") -> SourceFile[_V]:
+    """Read a YAML file as a value, with the lines its parts stand on.
+
+    Raises
+    ------
+    DataError
+        One mistake; several come as ``DataErrors``.
+    """
+    data, lines = read_yaml(path)
+    return SourceFile(path, parse_value(data, model, where=str(path), lines=lines, guide=guide), lines)
+
+
+def parse_value(data: Any, model: type[_V], *, where: str, lines: Lines | None = None, guide: str = "docs/writing-cases.md") -> _V:
     """Turn plain data into a value.
+
+    Parameters
+    ----------
+    guide
+        The page that says what the format wants.
 
     Raises
     ------
@@ -176,11 +189,11 @@ def parse_value(data: Any, model: type[_V], *, where: str, lines: Lines | None =
         # By way of JSON, because strict JSON mode takes lists for tuples and still coerces nothing.
         return model.model_validate_json(json.dumps(data, ensure_ascii=True))
     except ValidationError as exc:
-        errors = [_explain(dict(error), model, where, lines or {}) for error in exc.errors()]
+        errors = [_explain(dict(error), model, where, lines or {}, guide) for error in exc.errors()]
         raise (errors[0] if len(errors) == 1 else DataErrors(errors)) from exc
 
 
-def _explain(error: dict[str, Any], model: type[Value], where: str, lines: Lines) -> DataError:
+def _explain(error: dict[str, Any], model: type[Value], where: str, lines: Lines, guide: str) -> DataError:
     path = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("function-")))
     known = path
     while known and known not in lines:
@@ -208,17 +221,17 @@ def _explain(error: dict[str, Any], model: type[Value], where: str, lines: Lines
             place,
             found="an inconsistent entry",
             expected=str(context.get("error")),
-            remedy="See docs/writing-cases.md.",
+            remedy=f"See {guide}.",
         )
     if kind == "string_pattern_mismatch":
         pattern = context.get("pattern")
         expected = "text that is not blank" if pattern == r"\S" else f"text like {pattern}"
-        return DataError(place, found=found, expected=expected, remedy="Ids are plain ASCII; see docs/writing-cases.md.")
+        return DataError(place, found=found, expected=expected, remedy=f"Ids are plain ASCII; see {guide}.")
     if kind in ("too_short", "too_long"):
         bound = context.get("min_length", context.get("max_length"))
         return DataError(place, found=f"{context.get('actual_length')} entries", expected=f"{'at least' if kind == 'too_short' else 'at most'} {bound}",
-                         remedy="A case has exactly three user turns." if path and path[-1] == "turns" else "See docs/writing-cases.md.")  # fmt: skip
-    return DataError(place, found=found, expected=error["msg"], remedy="See docs/writing-cases.md.")
+                         remedy="A case has exactly three user turns." if path and path[-1] == "turns" else f"See {guide}.")  # fmt: skip
+    return DataError(place, found=found, expected=error["msg"], remedy=f"See {guide}.")
 
 
 def _show(value: Any) -> str:
