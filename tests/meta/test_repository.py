@@ -26,7 +26,7 @@ def test_importing_the_plugin_is_light():
     assert out.strip() == "[]"
 
 
-@pytest.mark.parametrize("folder", ["guidelines", "cases"])
+@pytest.mark.parametrize("folder", ["guidelines", "cases", "judges/starter"])
 def test_every_data_file_carries_the_canary(folder):
     files = list((ROOT / folder).rglob("*.yaml"))
 
