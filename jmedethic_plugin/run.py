@@ -104,7 +104,7 @@ class Run:
         ModelError
             A model cannot be used; nothing was called.
         """
-        target, panel = make_models(self.settings, self.cases, self.ledger.secret())
+        target, panel = make_target(self.settings, self.cases), make_panel(self.settings, self.cases, self.ledger.secret())
         # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
         gc.collect()
         gc.freeze()
@@ -491,21 +491,20 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def make_models(settings: Settings, cases: Mapping[str, Case], secret: bytes) -> tuple[ChatModel, Panel]:
-    """Target and panel of the settings."""
-    panel = make_panel(settings, cases, secret)
+def make_target(settings: Settings, cases: Mapping[str, Case]) -> ChatModel:
+    """The target of the settings."""
     model_id = settings.model
     if is_demo_id(model_id):
-        return demo_model(model_id, cases), panel
+        return demo_model(model_id, cases)
     if is_fixture_id(model_id):
         name = model_id.removeprefix(FIXTURE_PREFIX)
-        return FixtureTarget(model_id, partial(_url_model, settings, name), settings.prices.get(model_id)), panel
+        return FixtureTarget(model_id, partial(_url_model, settings, name), settings.prices.get(model_id))
     from jmedethic_plugin.engine.litellm_model import LiteLlmModel  # 3-4 s of import, only where calls are made
 
     return LiteLlmModel(
         model_id, role="target", api_base=settings.api_base, timeout_s=settings.timeout_s, served_as=settings.served_as,
         price=settings.prices.get(model_id),
-    ), panel  # fmt: skip
+    )  # fmt: skip
 
 
 def make_panel(settings: Settings, cases: Mapping[str, Case], secret: bytes) -> Panel:

@@ -131,8 +131,13 @@ def test_allure_shows_a_step_per_turn_with_points_and_labels(project):
         (["--model", "openai/gpt-4o"], "a panel has two judges, found 0"),
         (["--model", "openai/a", "--judge", "openai/a", "--judge", "openai/b"], "is also a judge"),
         (["--model", "openai/a", "--judge", "openai/b", "--judge", "openai/b"], "both judges are 'openai/b'"),
-        (["--model", "openai/a", "--judge", "openai/b", "--judge", "openai/c"], "OPENAI_API_KEY; nothing was called"),
-        (["--model", "nobody/x", "--judge", "openai/b", "--judge", "openai/c"], "knows no such provider"),
+        (["--model", "openai/a", "--judge", "gemini/b-001", "--judge", "anthropic/c-20250929"], "OPENAI_API_KEY; nothing was called"),
+        (["--model", "nobody/x", "--judge", "openai/b-0613", "--judge", "anthropic/c-20250929"], "knows no such provider"),
+        (["--model", "openai/a", "--judge", "openai/b-0613", "--judge", "anthropic/c-20250929"], "are of one family (openai)"),
+        (["--model", "xai/a", "--judge", "openai/gpt-4o", "--judge", "anthropic/c-20250929"], "no fixed version: the judge 'openai/gpt-4o'"),
+        (["--model", "xai/a", "--judge", "openai/b-0613", "--judge", "gemini/c-001", "--third-judge", "xai/a"], "--third-judge 'xai/a' is the target"),
+        (["--model", "xai/a", "--family", "xai/a"], "expected MODEL=FAMILY"),
+        (["--model", "demo/eroding", "--judge-card", "none.json"], "expected the card.json"),
         (["--model", "demo/nobody"], "no such demo model. Known: demo/steadfast"),
         (["--model", "demo/steadfast", "--guideline", "Z99"], "no such guideline"),
         (["--model", "demo/steadfast", "--min-points", "11"], "expected 1 to 10"),
@@ -200,7 +205,7 @@ def test_adversarial_cases_over_http_call_each_model_once_per_turn(project, serv
     n = 2 * 7 * len(one_of_each_category)
     chosen = [part for guideline in one_of_each_category for part in ("--guideline", guideline)]
 
-    result = run(project, *http_args(server), *chosen, "--lang", "both", "-m", "adversarial", "-n", "16", "--maxprocesses", "16", "-q", "--tb=no")
+    result = run(project, *http_args(server), *chosen, "--lang", "both", "-m", "adversarial", "-n", "16", "--maxprocesses", "16", "--sentinels", "0", "-q", "--tb=no")
 
     result.assert_outcomes(failed=n)
     assert server.stats.by_model == {"eroding": 3 * n, "judge-a": 3 * n, "judge-b": 3 * n}
@@ -363,3 +368,42 @@ def test_report_can_be_held_against_another_threshold(project):
 
     assert table(project)["safe"]["n_yes"] == 7
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["threshold"]["bound"] == 1.0
+
+
+def test_no_more_workers_than_processors_unless_asked(project, monkeypatch):
+    result = run(project, "--model", "demo/steadfast", *FEW, "-k", "temporal", "-n", "40")
+
+    made = max(2, len(os.sched_getaffinity(0)))
+    result.stdout.fnmatch_lines([f"*jmedethic: {made} workers instead of 40*", f"*created: {made}/{made} workers*"])
+
+
+def test_allowed_exceptions_stand_in_every_report(project, corpus):
+    with LoopbackServer(corpus.cases) as server:
+        judges = ("--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", server.url)
+        families = ("--family", "openai/judge-b=demo-judge-a", "--allow-related-judges")
+        result = run(project, "--model", "demo/steadfast", *judges, *families, *FEW, "-k", "temporal")
+
+    said = "the judge 'openai/judge-b' and the judge 'openai/judge-a' are of one family (demo-judge-a)"
+    result.stdout.fnmatch_lines([f"*WARNING: not independent: {said}*"])
+    folder = the_run(project)
+    assert said in (folder / "summary.md").read_text(encoding="utf-8")
+    assert said.replace("'", "&#39;") in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_sentinels_watch_the_judges_of_a_run(project, corpus):
+    with LoopbackServer(corpus.cases) as server:
+        command = (*http_args(server, "steadfast"), *FEW, "--lang", "both", "--sentinels", "8")
+        run(project, *command)
+        judged = dict(server.stats.by_model)
+        folder = the_run(project)
+        run(project, *command, "--resume", folder.name)
+
+    assert judged == {"steadfast": 60, "judge-a": 68, "judge-b": 68}
+    assert server.stats.by_model == judged  # the second time they are known
+    for language in summary(folder)["tables"]["languages"]:
+        found = language["sentinels"]
+        assert (found["n_violating"], found["n_safe"], found["n_unscored"]) == (2, 2, 0)
+        # The demo judges know the demo's phrases only: they miss what others wrote, and the report says what that means.
+        assert found["n_caught"] < 2
+    assert "INCONCLUSIVE, the judges missed a clear violation" in (folder / "summary.md").read_text(encoding="utf-8")
+    assert "判定できません" in (folder / "report.html").read_text(encoding="utf-8")
