@@ -5,24 +5,24 @@ Agreement between judges is not validity: that comes only from labels by people.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS, VIOLATION_BELOW
-from jmedethic_plugin.stats.clusters import cluster_codes, resamples, sum_by_cluster
+from jmedethic_plugin.stats.clusters import cluster_codes, resamples
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    from jmedethic_plugin.stats.measures import Floats, Level
+    from jmedethic_plugin.stats.measures import Floats, Level, MeanSquares
 
 POINTS: tuple[float, ...] = tuple(float(p) for p in range(int(MIN_POINTS), int(MAX_POINTS) + 1))
 """The categories of the rubric's scale: 1, 2, ... 10."""
 
-NORMAL_95 = 1.96  # Bland and Altman's own factor
+_ROUNDING = 1e-12
 
 
 class Bootstrapped(Estimate):
@@ -117,101 +117,29 @@ def agreement(
     """
     import numpy as np
 
+    from jmedethic_plugin.stats.measures import Sums
+
     x = _table(scores)
     if len(clusters) != len(x):
         raise ValueError(f"need one cluster for each item, got {len(clusters)} for {len(x)}")
     if n_resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"need n_resamples >= 1 and 0 < confidence < 1, got {n_resamples} and {confidence}")
-    paired = (~np.isnan(x)).sum(axis=1) >= 2
+    n_scores = np.count_nonzero(~np.isnan(x), axis=1)
+    paired, complete = n_scores >= 2, n_scores == x.shape[1]
     codes, n_clusters = cluster_codes([c for c, p in zip(clusters, paired, strict=True) if p])
-    sums = _Sums.of(x[paired], codes, n_clusters, tuple(categories), violation_below)
-    complete = ~np.isnan(x).any(axis=1)
+    sums = Sums.of(x[paired], codes, n_clusters, tuple(categories), violation_below)
     n_complete = int(complete.sum())
     measures: dict[str, Any] = dict.fromkeys(Agreement.model_fields)
     if n_clusters > 1:
         points = sums.measures(np.ones((1, n_clusters)))
         blocks = [sums.measures(w) for w in resamples(n_clusters, n_resamples=n_resamples, rng=np.random.default_rng(seed))]
-        one_cluster_complete = len(set(codes[complete[paired]])) < 2
+        n_with_complete = int(np.count_nonzero(sums.pairs[:, 0]))
         for name, point in points.items():
-            from_all_rows = name.startswith("alpha")
-            if from_all_rows or not one_cluster_complete:
+            n, n_units = (int(paired.sum()), n_clusters) if name.startswith("alpha") else (n_complete, n_with_complete)
+            if n_units > 1:
                 replicates = np.concatenate([block[name] for block in blocks])
-                n = int(paired.sum()) if from_all_rows else n_complete
-                measures[name] = _bootstrapped(float(point[0]), replicates, n, n_clusters, confidence)
+                measures[name] = _bootstrapped(float(point[0]), replicates, n, n_units, confidence)
     return Agreement(**{**measures, "n_items": len(x), "n_complete": n_complete, "n_judges": x.shape[1], "n_clusters": n_clusters})
-
-
-class _Sums(NamedTuple):
-    """Per cluster, what the measures are functions of."""
-
-    n_judges: int
-    moments: Floats
-    pairs: Floats
-    differences: Floats
-    joint: Floats
-    coincidences: Floats
-    joint_violation: Floats
-    coincidences_violation: Floats
-    coincidences_violation_complete: Floats
-
-    @classmethod
-    def of(cls, x: Floats, codes: NDArray[np.intp], n_clusters: int, categories: tuple[float, ...], violation_below: float) -> _Sums:
-        import numpy as np
-
-        from jmedethic_plugin.stats import measures as m
-
-        complete = ~np.isnan(x).any(axis=1)
-        rows, row_codes = x[complete], codes[complete]
-        bins, n_bins = m.binned(x, categories), len(categories)
-        violation = np.where(np.isnan(x), -1, x < violation_below).astype(np.intp)
-        differences = rows[:, 0] - rows[:, 1]
-        return cls(
-            n_judges=x.shape[1],
-            moments=sum_by_cluster(m.moments(_shifted(rows)), row_codes, n_clusters),
-            pairs=sum_by_cluster(m.pair_terms(rows), row_codes, n_clusters),
-            differences=sum_by_cluster(np.column_stack([differences, differences**2]), row_codes, n_clusters),
-            joint=m.joint_counts(bins, codes, n_clusters, n_bins),
-            coincidences=m.coincidences(bins, codes, n_clusters, n_bins),
-            joint_violation=m.joint_counts(violation, codes, n_clusters, 2),
-            coincidences_violation=m.coincidences(violation, codes, n_clusters, 2),
-            coincidences_violation_complete=m.coincidences(violation[complete], row_codes, n_clusters, 2),
-        )
-
-    def measures(self, weights: Floats) -> dict[str, Floats]:
-        """Each measure for each weighting of the clusters: shape (n, n_clusters) to (n,)."""
-        import numpy as np
-
-        from jmedethic_plugin.stats import measures as m
-
-        def total(per_cluster: Floats) -> Floats:
-            return np.asarray(np.tensordot(weights, per_cluster, axes=1))
-
-        moments, pairs = total(self.moments), total(self.pairs)
-        squares = m.mean_squares(moments, self.n_judges)
-        n = pairs[:, 0]
-        found = {
-            "icc_single": m.icc_single(squares),
-            "icc_average": m.icc_average(squares),
-            "alpha_ordinal": m.alpha(total(self.coincidences), "ordinal"),
-            "exact": m.ratio(pairs[:, 1], n),
-            "within_one": m.ratio(pairs[:, 2], n),
-            "mean_absolute_difference": m.ratio(pairs[:, 3], n),
-            "score_sd": m.standard_deviation(moments[:, 3:].sum(axis=1), moments[:, 2], n * self.n_judges),
-            "alpha_violation": m.alpha(total(self.coincidences_violation), "nominal"),
-            "ac1_violation": m.gwet_ac1(total(self.coincidences_violation_complete)),
-        }
-        if self.n_judges == 2:
-            difference, squared = total(self.differences).T
-            mean = m.ratio(difference, n)
-            reach = NORMAL_95 * m.standard_deviation(difference, squared, n)
-            found |= {
-                "kappa_quadratic": m.quadratic_kappa(total(self.joint)),
-                "kappa_violation": m.quadratic_kappa(total(self.joint_violation)),
-                "mean_difference": mean,
-                "limit_low": mean - reach,
-                "limit_high": mean + reach,
-            }
-        return found
 
 
 def _bootstrapped(point: float, replicates: Floats, n: int, n_clusters: int, confidence: float) -> Bootstrapped | None:
@@ -233,13 +161,10 @@ def mean_squares(scores: ArrayLike) -> tuple[float, float, float] | None:
     Examples
     --------
     >>> mean_squares([[1, 2], [3, 4], [5, 9]])
-    (16.166666666666668, 6.0, 1.5)
+    (15.5, 6.0, 1.5)
     """
-    from jmedethic_plugin.stats import measures as m
-
-    rows = _complete(scores)
-    squares = m.mean_squares(m.moments(_shifted(rows)).sum(axis=0), rows.shape[1])
-    return None if len(rows) < 2 else (float(squares.rows), float(squares.columns), float(squares.error))
+    squares = _squares(scores)
+    return None if squares.n < 2 else (float(squares.rows), float(squares.columns), float(squares.error))
 
 
 def icc(scores: ArrayLike, *, of: Literal["single", "average"]) -> float | None:
@@ -264,8 +189,7 @@ def icc(scores: ArrayLike, *, of: Literal["single", "average"]) -> float | None:
     """
     from jmedethic_plugin.stats import measures as m
 
-    rows = _complete(scores)
-    squares = m.mean_squares(m.moments(_shifted(rows)).sum(axis=0), rows.shape[1])
+    squares = _squares(scores)
     return _defined(m.icc_single(squares) if of == "single" else m.icc_average(squares))
 
 
@@ -288,7 +212,7 @@ def quadratic_kappa(first: ArrayLike, second: ArrayLike, *, categories: Sequence
     from jmedethic_plugin.stats import measures as m
 
     x = _table(np.column_stack([first, second]))
-    return _defined(m.quadratic_kappa(m.joint_counts(m.binned(x, tuple(categories)), *_one_cluster(x), len(categories))[0]))
+    return _defined(m.quadratic_kappa(m.joint_counts(m.binned(x, tuple(categories)), *m.one_cluster(x), len(categories))[0]))
 
 
 def krippendorff_alpha(scores: ArrayLike, *, level: Level, categories: Sequence[float] | None = None) -> float | None:
@@ -315,7 +239,7 @@ def krippendorff_alpha(scores: ArrayLike, *, level: Level, categories: Sequence[
     grid = tuple(np.unique(x[~np.isnan(x)]).tolist()) if categories is None else tuple(categories)
     if categories is None and len(grid) < 2:
         return None
-    return _defined(m.alpha(m.coincidences(m.binned(x, grid), *_one_cluster(x), len(grid))[0], level))
+    return _defined(m.alpha(m.coincidences(m.binned(x, grid), *m.one_cluster(x), len(grid))[0], level))
 
 
 def gwet_ac1(scores: ArrayLike, *, categories: Sequence[float]) -> float | None:
@@ -335,7 +259,7 @@ def gwet_ac1(scores: ArrayLike, *, categories: Sequence[float]) -> float | None:
     from jmedethic_plugin.stats import measures as m
 
     rows = _complete(scores)
-    return _defined(m.gwet_ac1(m.coincidences(m.binned(rows, tuple(categories)), *_one_cluster(rows), len(categories))[0]))
+    return _defined(m.gwet_ac1(m.coincidences(m.binned(rows, tuple(categories)), *m.one_cluster(rows), len(categories))[0]))
 
 
 def spearman_brown(reliability: float, k: float) -> float | None:
@@ -343,7 +267,7 @@ def spearman_brown(reliability: float, k: float) -> float | None:
 
     Examples
     --------
-    >>> spearman_brown(0.6, 2)
+    >>> round(spearman_brown(0.6, 2), 3)
     0.75
     """
     return _stepped(reliability, k)
@@ -406,57 +330,7 @@ def partial_correlation(
     left_a, left_b = float(rest_a @ rest_a), float(rest_b @ rest_b)
     if left_a <= _ROUNDING * float(a @ a) or left_b <= _ROUNDING * float(b @ b):
         return None
-    return max(-1.0, min(1.0, float(rest_a @ rest_b) / (left_a * left_b) ** 0.5))
-
-
-_ROUNDING = 1e-12
-
-
-class LabelCounts(Value):
-    """How a judge's flags compare with human labels; what `correction.corrected_rate` takes."""
-
-    sens_hits: int
-    """Violations the judge flagged."""
-    m1: int
-    """Violations by human label."""
-    spec_hits: int
-    """Safe replies the judge did not flag."""
-    m0: int
-    """Safe replies by human label."""
-
-    @property
-    def sensitivity(self) -> float | None:
-        """Share of violations flagged; None without violations."""
-        return self.sens_hits / self.m1 if self.m1 else None
-
-    @property
-    def specificity(self) -> float | None:
-        """Share of safe replies not flagged; None without safe replies."""
-        return self.spec_hits / self.m0 if self.m0 else None
-
-    @property
-    def balanced_accuracy(self) -> float | None:
-        """Mean of sensitivity and specificity; None without either."""
-        if self.sensitivity is None or self.specificity is None:
-            return None
-        return (self.sensitivity + self.specificity) / 2
-
-
-def count_labels(labelled: Sequence[bool], flagged: Sequence[bool]) -> LabelCounts:
-    """Compare flags with labels.
-
-    Parameters
-    ----------
-    labelled
-        Whether people called each reply a violation.
-    flagged
-        Whether the judge did.
-    """
-    pairs = list(zip(labelled, flagged, strict=True))
-    return LabelCounts(
-        sens_hits=sum(1 for truth, flag in pairs if truth and flag), m1=sum(1 for truth, _ in pairs if truth),
-        spec_hits=sum(1 for truth, flag in pairs if not truth and not flag), m0=sum(1 for truth, _ in pairs if not truth),
-    )  # fmt: skip
+    return max(-1.0, min(1.0, float(rest_a @ rest_b) / math.sqrt(left_a * left_b)))
 
 
 def _table(scores: ArrayLike) -> Floats:
@@ -477,19 +351,13 @@ def _complete(scores: ArrayLike) -> Floats:
     return x[~np.isnan(x).any(axis=1)]
 
 
-def _shifted(rows: Floats) -> Floats:
-    """Moved by a constant, which no measure of spread notices: sums of squares lose fewer digits, and on an integer scale stay exact."""
-    import numpy as np
+def _squares(scores: ArrayLike) -> MeanSquares:
+    from jmedethic_plugin.stats import measures as m
 
-    return rows - np.round(rows.mean()) if len(rows) else rows
-
-
-def _one_cluster(x: Floats) -> tuple[NDArray[np.intp], int]:
-    import numpy as np
-
-    return np.zeros(len(x), dtype=np.intp), 1
+    rows = _complete(scores)
+    return m.mean_squares(m.moments(m.shifted(rows)).sum(axis=0), rows.shape[1])
 
 
 def _defined(measure: Floats) -> float | None:
-    value = float(measure)
-    return None if value != value else value
+    value: float = measure.item()
+    return None if math.isnan(value) else value

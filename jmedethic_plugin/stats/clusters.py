@@ -25,7 +25,7 @@ def cluster_codes(clusters: Sequence[str]) -> tuple[NDArray[np.intp], int]:
     """
     import numpy as np
 
-    names, codes = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    names, codes = np.unique(np.asarray(list(clusters), dtype=str), return_inverse=True)
     return codes.reshape(-1).astype(np.intp), len(names)
 
 

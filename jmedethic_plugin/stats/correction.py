@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.estimate import Estimate
 
@@ -9,8 +11,55 @@ MIN_YOUDEN = 0.6
 """Sensitivity + specificity - 1 below this: dividing by it would blow up every error."""
 
 _N_GRID = 60
-# Midpoints of 60 equal slices of each posterior: the 2.5 % and 97.5 % points then lie in the middle of a slice, so that the limits are right
-# even where two of the three shares are known exactly.
+# Midpoints of 60 equal slices of each posterior: the 2.5 % and 97.5 % points then lie in the middle of a slice, so that the limits
+# are right even where two of the three shares are known exactly.
+
+
+class LabelCounts(Value):
+    """How a judge's flags compare with human labels: what `corrected_rate` needs to know of it."""
+
+    sens_hits: int
+    """Violations the judge flagged."""
+    m1: int
+    """Violations by human label."""
+    spec_hits: int
+    """Safe replies the judge did not flag."""
+    m0: int
+    """Safe replies by human label."""
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Share of violations flagged; None without violations."""
+        return self.sens_hits / self.m1 if self.m1 else None
+
+    @property
+    def specificity(self) -> float | None:
+        """Share of safe replies not flagged; None without safe replies."""
+        return self.spec_hits / self.m0 if self.m0 else None
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean of sensitivity and specificity; None without either."""
+        if self.sensitivity is None or self.specificity is None:
+            return None
+        return (self.sensitivity + self.specificity) / 2
+
+
+def count_labels(labelled: Sequence[bool], flagged: Sequence[bool]) -> LabelCounts:
+    """Compare flags with labels.
+
+    Parameters
+    ----------
+    labelled
+        Whether people called each reply a violation.
+    flagged
+        Whether the judge did.
+    """
+    pairs = list(zip(labelled, flagged, strict=True))
+    return LabelCounts(
+        sens_hits=sum(1 for truth, flag in pairs if truth and flag), m1=sum(1 for truth, _ in pairs if truth),
+        spec_hits=sum(1 for truth, flag in pairs if not truth and not flag), m0=sum(1 for truth, _ in pairs if not truth),
+    )  # fmt: skip
 
 
 class NotCorrected(Value):
@@ -56,10 +105,12 @@ def corrected_rate(
     misses + 1/2), of p at ``n_eff``, Se and Sp, summed over a fixed grid: no seed, no simulation noise; then clipped.
 
     The normal interval of Lee et al. (add-one Se and Sp, p with z^2 added) was tried first, with and without the shift of Lang and
-    Reiczigel. With 100 labels of either kind it covers 95.2-99.7 % (with the shift 94.8-99.5 %), with 40 up to 100 %: adding one hit and
-    one miss to a specificity near 1 moves it by more than its standard error, and a rare rate is all about specificity.
-    The interval used here covers 93.8-97.0 % for rates .02-.30, Se .90-.95, Sp .95-.99, 40-200 labels, ICC 0-.1 within 67 guidelines of 7.
-    At rare rates and high specificity its misses are mostly an upper limit too low (up to 4.5 % instead of 2.5 %).
+    Reiczigel. It covers too much: 95.2-99.7 % with 100 labels of either kind (with the shift 94.8-99.5 %), up to 100 % with 40. One hit
+    and one miss added to a specificity near 1 move it by about its standard error, and a rare rate is all about specificity.
+    Coverage of the interval used, simulated afterwards with other seeds (2,000 runs for each of 24 settings: rate .02, .1, .3; Se .90,
+    .95; Sp .95, .99; ICC 0, .1 in 67 guidelines of 7): 94.1-96.1 % with 100 labels of either kind, 94.3-97.1 % with 40, 93.5-96.0 % with
+    200. A rate not corrected counted as missed. At rare rates and high specificity the misses are mostly an upper limit too low (up to
+    4.5 % of runs instead of 2.5 %).
 
     Assumes that Se and Sp of the labelled set hold in the run.
 

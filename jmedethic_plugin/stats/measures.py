@@ -14,11 +14,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jmedethic_plugin.stats.clusters import sum_by_cluster
+
 Floats = NDArray[np.float64]
 Level = Literal["nominal", "ordinal"]
 
 _RELATIVE_ZERO = 1e-12
 """Sums of squares below this share of the scores' own squares are rounding, not spread."""
+
+NORMAL_95 = 1.96  # Bland and Altman's own factor
 
 
 class MeanSquares(NamedTuple):
@@ -34,7 +38,14 @@ class MeanSquares(NamedTuple):
 def ratio(numerator: Any, denominator: Any, *, above: Any = 0.0) -> Floats:
     """Quotient where the denominator exceeds ``above``, else NaN; no warning either way."""
     top, bottom, floor = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (numerator, denominator, above)))
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > floor)
+    out = np.full(top.shape, np.nan)
+    np.divide(top, bottom, out=out, where=bottom > floor)
+    return out
+
+
+def shifted(rows: Floats) -> Floats:
+    """Moved by a constant, which no measure of spread notices: sums of squares lose fewer digits, and on an integer scale stay exact."""
+    return rows - np.round(rows.mean()) if len(rows) else rows
 
 
 def moments(rows: Floats) -> Floats:
@@ -103,6 +114,11 @@ def binned(scores: Floats, categories: tuple[float, ...]) -> NDArray[np.intp]:
     return np.where(present, nearest, -1)
 
 
+def one_cluster(rows: Floats) -> tuple[NDArray[np.intp], int]:
+    """Codes and number of clusters where all rows count together."""
+    return np.zeros(len(rows), dtype=np.intp), 1
+
+
 def joint_counts(bins: NDArray[np.intp], codes: NDArray[np.intp], n_clusters: int, n_categories: int) -> Floats:
     """How often two judges chose each pair of categories: shape (n_clusters, categories, categories)."""
     table = np.zeros((n_clusters, n_categories, n_categories))
@@ -155,3 +171,69 @@ def gwet_ac1(table: Floats) -> Floats:
     share = ratio(table.sum(axis=-1), n[..., None])
     chance = (share * (1 - share)).sum(axis=-1) / (table.shape[-1] - 1)
     return ratio(agreed - chance, 1 - chance)
+
+
+class Sums(NamedTuple):
+    """Per cluster, what the measures are functions of."""
+
+    n_judges: int
+    moments: Floats
+    pairs: Floats
+    differences: Floats
+    joint: Floats
+    coincidences: Floats
+    joint_violation: Floats
+    coincidences_violation: Floats
+    coincidences_violation_complete: Floats
+
+    @classmethod
+    def of(cls, x: Floats, codes: NDArray[np.intp], n_clusters: int, categories: tuple[float, ...], violation_below: float) -> Sums:
+        complete = ~np.isnan(x).any(axis=1)
+        rows, row_codes = x[complete], codes[complete]
+        bins, n_bins = binned(x, categories), len(categories)
+        violation = np.where(np.isnan(x), -1, x < violation_below).astype(np.intp)
+        differences = rows[:, 0] - rows[:, 1]
+        return cls(
+            n_judges=x.shape[1],
+            moments=sum_by_cluster(moments(shifted(rows)), row_codes, n_clusters),
+            pairs=sum_by_cluster(pair_terms(rows), row_codes, n_clusters),
+            differences=sum_by_cluster(np.column_stack([differences, differences**2]), row_codes, n_clusters),
+            joint=joint_counts(bins, codes, n_clusters, n_bins),
+            coincidences=coincidences(bins, codes, n_clusters, n_bins),
+            joint_violation=joint_counts(violation, codes, n_clusters, 2),
+            coincidences_violation=coincidences(violation, codes, n_clusters, 2),
+            coincidences_violation_complete=coincidences(violation[complete], row_codes, n_clusters, 2),
+        )
+
+    def measures(self, weights: Floats) -> dict[str, Floats]:
+        """Each measure for each weighting of the clusters: shape (n, n_clusters) to (n,)."""
+
+        def total(per_cluster: Floats) -> Floats:
+            return np.asarray(np.tensordot(weights, per_cluster, axes=1))
+
+        moments, pairs = total(self.moments), total(self.pairs)
+        squares = mean_squares(moments, self.n_judges)
+        n = pairs[:, 0]
+        found = {
+            "icc_single": icc_single(squares),
+            "icc_average": icc_average(squares),
+            "alpha_ordinal": alpha(total(self.coincidences), "ordinal"),
+            "exact": ratio(pairs[:, 1], n),
+            "within_one": ratio(pairs[:, 2], n),
+            "mean_absolute_difference": ratio(pairs[:, 3], n),
+            "score_sd": standard_deviation(moments[:, 3:].sum(axis=1), moments[:, 2], n * self.n_judges),
+            "alpha_violation": alpha(total(self.coincidences_violation), "nominal"),
+            "ac1_violation": gwet_ac1(total(self.coincidences_violation_complete)),
+        }
+        if self.n_judges == 2:
+            difference, squared = total(self.differences).T
+            mean = ratio(difference, n)
+            reach = NORMAL_95 * standard_deviation(difference, squared, n)
+            found |= {
+                "kappa_quadratic": quadratic_kappa(total(self.joint)),
+                "kappa_violation": quadratic_kappa(total(self.joint_violation)),
+                "mean_difference": mean,
+                "limit_low": mean - reach,
+                "limit_high": mean + reach,
+            }
+        return found
