@@ -23,7 +23,7 @@ demo: $(VENV)/.run
 	code=$$?; if [ $$code -ne 1 ]; then echo "demo: expected pytest's exit code 1, got $$code"; exit 1; fi; \
 	echo "demo: the target gave way as its name says; open the report named above in a browser"
 
-test: $(VENV)/.run
+test: $(VENV)/.dev
 	$(BIN)/python -m pytest tests -n 3 -q
 
 lint: $(VENV)/.dev
