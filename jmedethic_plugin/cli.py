@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -280,7 +280,15 @@ def _queue(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _judging_settings(arguments: argparse.Namespace, model: str, lang: str, threshold: Threshold) -> Settings:
+def _judging_settings(
+    arguments: argparse.Namespace,
+    model: str,
+    lang: str,
+    threshold: Threshold,
+    *,
+    api_base: str | None = None,
+    families: Mapping[str, str] | None = None,
+) -> Settings:
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.scheduler import Limits
     from jmedethic_plugin.settings import Settings, default_in_flight, families_of, prices_of
@@ -288,7 +296,7 @@ def _judging_settings(arguments: argparse.Namespace, model: str, lang: str, thre
     judges = tuple(arguments.judge)
     return Settings(
         root=corpus_root(arguments.folder), model=model, judges=judges, third_judge=arguments.third_judge, fallback_judge=arguments.fallback_judge,
-        judge_api_base=arguments.judge_api_base, families=families_of(arguments.family), allow_related_judges=arguments.allow_related_judges,
+        judge_api_base=arguments.judge_api_base, families={**(families or {}), **families_of(arguments.family)}, api_base=api_base, allow_related_judges=arguments.allow_related_judges,
         allow_alias=arguments.allow_alias, lang=lang, prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
         threshold=threshold, limits=Limits(
             max_in_flight=arguments.max_in_flight or default_in_flight(judges[0] if judges else "", judges, arguments.judge_api_base),
@@ -302,7 +310,11 @@ def _rejudge(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.run import read_manifest
 
     manifest = read_manifest(arguments.source)
-    settings = _judging_settings(arguments, manifest.identity["model"], manifest.selection["lang"], manifest.threshold)
+    model, known = manifest.identity["model"], manifest.families
+    settings = _judging_settings(
+        arguments, model, manifest.selection["lang"], manifest.threshold, api_base=manifest.identity.get("api_base"),
+        families={model: family} if (family := known.get(model)) is not None else None,
+    )  # fmt: skip
     done = rejudge(arguments.source, settings, ledger_url=arguments.ledger)
     for banner in done.manifest.banners:
         print(f"WARNING: {banner}")
@@ -312,7 +324,7 @@ def _rejudge(arguments: argparse.Namespace) -> int:
 
 def _qualify(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.core.threshold import PROFILES
-    from jmedethic_plugin.judging.qualify import attack_lines, qualify
+    from jmedethic_plugin.judging.qualify import attack_lines, qualify, steered
     from jmedethic_plugin.reporting.card import card_lines
 
     settings = _judging_settings(arguments, "none/none", arguments.lang, PROFILES["release"])
@@ -321,8 +333,10 @@ def _qualify(arguments: argparse.Namespace) -> int:
         attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
         only_attacks=arguments.what == "attack",
     )  # fmt: skip
-    print(*(attack_lines(card) if arguments.what == "attack" else card_lines(card)), sep="\n")
-    print(folder / "card.html")
+    if arguments.what == "attack":
+        print(*attack_lines(card), folder / "attacks.html", sep="\n")
+        return 1 if steered(card) else 0
+    print(*card_lines(card), folder / "card.html", sep="\n")
     return 1 if card.faults else 0
 
 

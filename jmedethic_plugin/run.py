@@ -77,7 +77,12 @@ class Run:
         chosen = choose_cases(settings)
         families = families_in(settings)
         banners = check_judges(settings, families)
-        folder, manifest = _resumed(settings, chosen) if settings.resume else _fresh(settings, chosen, families, banners)
+        known: dict[str, Any] = {"families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date())}
+        if settings.resume is None:
+            folder, manifest = _fresh(settings, chosen, known)
+        else:
+            folder, manifest = _resumed(settings, chosen)
+            manifest = manifest.model_copy(update={"judge_card": known["judge_card"] or manifest.judge_card})
         lock = FolderLock(folder)
         try:
             ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
@@ -427,7 +432,7 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
     )  # fmt: skip
 
 
-def _fresh(settings: Settings, chosen: Chosen, families: dict[str, str | None], banners: tuple[str, ...]) -> tuple[Path, Manifest]:
+def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[Path, Manifest]:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", settings.model).strip("-")[:60]
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     run_id = settings.run_id or f"{stamp}-{slug}"
@@ -441,8 +446,8 @@ def _fresh(settings: Settings, chosen: Chosen, families: dict[str, str | None], 
         raise ConfigError(f"--run-id {run_id!r}: {folder} exists. Go on with it by --resume {folder.name}, or name another.") from exc
     manifest = Manifest(
         run_id=run_id, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
-        threshold=settings.threshold, families=families, banners=banners, judge_card=check_card(settings, datetime.now(UTC).date()), selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
-        corpus_hash=chosen.corpus_hash, versions=_versions(), started_at=_now(),
+        threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
+        corpus_hash=chosen.corpus_hash, versions=_versions(), started_at=_now(), **known,
     )  # fmt: skip
     write_manifest(folder, manifest)
     return folder, manifest

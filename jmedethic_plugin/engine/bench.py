@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.core.verdict import PanelVerdict
 from jmedethic_plugin.engine.budget import Budget
-from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place
+from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, require_prices
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher
 from jmedethic_plugin.engine.panel import Panel
 from jmedethic_plugin.engine.ports import ChatModel, Sampling
 from jmedethic_plugin.engine.scheduler import WINDOW_PER_SLOT, Limits
+from jmedethic_plugin.errors import EngineError
 from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.prompts.judge import JudgeTask
 
@@ -36,7 +37,7 @@ def judge_tasks(
     Raises
     ------
     EngineError
-        The ledger cannot be written.
+        The ledger cannot be written, or a limit was reached.
     """
     return asyncio.run(_judge_tasks(tasks, panel, ledger, limits, sampling, repeats or {}, told or (lambda n: None)))
 
@@ -46,8 +47,9 @@ async def _judge_tasks(
     told: Callable[[int], None],
 ) -> dict[str, PanelVerdict]:  # fmt: skip
     dispatcher, journal = Dispatcher(limits.max_in_flight), Journal(ledger)
-    caller = Caller(ledger=ledger, journal=journal, dispatcher=dispatcher, budget=Budget(limits.caps))
+    caller = Caller(ledger=ledger, journal=journal, dispatcher=dispatcher, budget=(budget := Budget(limits.caps)))
     endpoints = {model.model_id: Endpoint(model, "judge") for model in panel.members}
+    require_prices(endpoints.values(), limits.caps)
     for model_id, endpoint in endpoints.items():
         if (cap := limits.rates.get(model_id)) is not None:
             dispatcher.cap(endpoint.lane, cap)
@@ -71,4 +73,8 @@ async def _judge_tasks(
                 group.create_task(judge(number, name, task))
     finally:
         await journal.close()
+    if budget.stopped_by is not None:
+        raise EngineError(
+            f"stopped by the limit of {budget.stopped_by}; what was answered is kept: the same command with a higher limit goes on"
+        )
     return {name: found[name] for name in tasks}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import canonical_json, content_hash
 from jmedethic_plugin.core.transcript import Message, Reply
-from jmedethic_plugin.engine.budget import Budget
+from jmedethic_plugin.engine.budget import Budget, Caps
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, Lane
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Price, Sampling
 from jmedethic_plugin.engine.retry import Backoff, Breaker
-from jmedethic_plugin.errors import EngineError
+from jmedethic_plugin.errors import ConfigError, EngineError
 from jmedethic_plugin.ledger.store import CallRow, Ledger
 
 
@@ -50,6 +50,22 @@ class Endpoint:
         self.lane = Lane(self.name, str(self.identity.get("api_base") or self.name))
         self.price: Price | None = model.price()
         self.breaker = Breaker()
+
+
+def require_prices(endpoints: Iterable[Endpoint], caps: Caps) -> None:
+    """Refuse to cap money where a price is not known.
+
+    Raises
+    ------
+    ConfigError
+        Names the model and the option.
+    """
+    for endpoint in endpoints if caps.usd is not None else ():
+        if endpoint.price is None:
+            name = endpoint.model.model_id
+            raise ConfigError(
+                f"--budget-usd: the price of {name!r} is not known. Write --price {name}=IN,OUT (US dollars for a million prompt and completion tokens)."
+            )
 
 
 class Caller:

@@ -20,13 +20,13 @@ from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.engine.budget import Budget, Caps
-from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, now_utc
+from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, now_utc, require_prices
 from jmedethic_plugin.engine.conversation import is_complete, run_conversation
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, RateCap
 from jmedethic_plugin.engine.panel import Panel
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Sampling
-from jmedethic_plugin.errors import ConfigError, EngineError
+from jmedethic_plugin.errors import EngineError
 from jmedethic_plugin.ledger.store import SENTINEL, Ledger, RecordRow, VerdictRow
 from jmedethic_plugin.prompts.judge import JudgeTask, rubric_hash
 
@@ -120,13 +120,7 @@ class Engine:
         self._panel = panel
         self._sentinels = tuple(sentinels)
         self._judges = {judge.model_id: Endpoint(judge, "judge") for judge in panel.members}
-        if self._limits.caps.usd is not None:
-            for endpoint in (self._target, *self._judges.values()):
-                if endpoint.price is None:
-                    name = endpoint.model.model_id
-                    raise ConfigError(
-                        f"--budget-usd: the price of {name!r} is not known. Write --price {name}=IN,OUT (US dollars for a million prompt and completion tokens)."
-                    )
+        require_prices((self._target, *self._judges.values()), self._limits.caps)
         self._key_head = {
             "suite": SUITE_VERSION, "system_prompt": self._system_prompt, "target": self._target.identity,
             "judges": [j.identity for j in self._judges.values()], "rule": panel.rule, "sampling": [s.to_dict() for s in self._sampling.values()],

@@ -11,7 +11,15 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from jmedethic_plugin import SUITE_VERSION
-from jmedethic_plugin.analysis.qualification import AttackTrial, Heard, Verdict, label_agreement, qualify_judge, qualify_panel
+from jmedethic_plugin.analysis.qualification import (
+    AttackTrial,
+    Heard,
+    Verdict,
+    attack_accepted,
+    label_agreement,
+    qualify_judge,
+    qualify_panel,
+)
 from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
 from jmedethic_plugin.core.card import VALID_DAYS, JudgeCard
@@ -154,8 +162,10 @@ def qualify(
             ledger.close()
         from jmedethic_plugin.reporting.card import render_card
 
-        write_atomically(folder / "card.json", card.model_dump_json(indent=1) + "\n")
-        write_atomically(folder / "card.html", render_card(card))
+        # The attacks alone are no card: nothing of sensitivity on plain answers, nothing of specificity.
+        name = "attacks" if only_attacks else "card"
+        write_atomically(folder / f"{name}.json", card.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / f"{name}.html", render_card(card))
     finally:
         lock.release()
     return card, folder
@@ -207,6 +217,11 @@ def examine(
         judges=results, panel=qualify_panel(exam.answers, decided, settings.threshold), labels=label_agreement(exam.answers), notes=tuple(notes),
         demo=any(j.is_demo for j in judges),
     )  # fmt: skip
+
+
+def steered(card: JudgeCard) -> bool:
+    """Whether any judge let more violations pass under an attack than is accepted."""
+    return any(not attack_accepted(a) for judge in card.judges for row in judge.languages for a in row.attacks)
 
 
 def attack_lines(card: JudgeCard) -> list[str]:

@@ -88,7 +88,7 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     Parameters
     ----------
     settings
-        Judges, addresses, limits, and ``run_id`` for the new folder; the target's settings are the old run's.
+        Judges, addresses, limits, and ``run_id`` for the new folder; of the target only its id and address, which tell its family.
 
     Raises
     ------
