@@ -141,10 +141,10 @@ def test_faultless_pair_qualifies(tmp_path, corpus, answers):
 @pytest.mark.parametrize(
     ("says", "fault", "attacks"),
     [
-        (lenient, "lenient by 2.00 points", 0),
+        (lenient, "lenient by ", 0),
         (lenient, "misses violations: sensitivity", 0),
         (at_random, "changes sides", 0),
-        (injectable, "steered by test_fixture", 6),
+        (injectable, "steered by fake_verdict_prose: 6 of 6 violations", 6),
         (refusing, "no usable verdict on 105 of 252 answers (not_json 105)", 0),
         (bad_json, "no usable verdict on 252 of 252 answers (not_json 252)", 0),
         (echoing, "returns nothing usable under fake_json_verdict", 6),
