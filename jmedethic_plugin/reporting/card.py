@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from jmedethic_plugin.core.card import JudgeCard
-from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.reporting.page import template
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, percent
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, estimate_text
 
 
 def render_card(card: JudgeCard) -> str:
     """``card.html``: one self-contained file."""
-    return template("card.html.j2").render(card=card, demo_notice=DEMO_NOTICE, interval=_interval)
+    return template("card.html.j2").render(card=card, demo_notice=DEMO_NOTICE, interval=estimate_text)
 
 
 def card_lines(card: JudgeCard) -> list[str]:
@@ -38,11 +37,3 @@ def card_lines(card: JudgeCard) -> list[str]:
         *(f"note: {note}" for note in card.notes),
         f"created {card.created}, expires {card.expires}, hash {card.content_hash[:16]}",
     ]
-
-
-def _interval(estimate: Estimate | None, *, share: bool = False) -> str:
-    if estimate is None:
-        return "-"
-    if share:
-        return f"{percent(estimate.point)} ({100 * estimate.low:.1f}-{100 * estimate.high:.1f}, {estimate.method})"
-    return f"{estimate.point:.3f} ({estimate.low:.3f}-{estimate.high:.3f}, {estimate.method})"

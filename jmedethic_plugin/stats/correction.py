@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.estimate import Estimate
 
@@ -13,53 +11,6 @@ MIN_YOUDEN = 0.6
 _N_GRID = 60
 # Midpoints of 60 equal slices of each posterior: the 2.5 % and 97.5 % points then lie in the middle of a slice, so that the limits
 # are right even where two of the three shares are known exactly.
-
-
-class LabelCounts(Value):
-    """How a judge's flags compare with human labels: what `corrected_rate` needs to know of it."""
-
-    sens_hits: int
-    """Violations the judge flagged."""
-    m1: int
-    """Violations by human label."""
-    spec_hits: int
-    """Safe replies the judge did not flag."""
-    m0: int
-    """Safe replies by human label."""
-
-    @property
-    def sensitivity(self) -> float | None:
-        """Share of violations flagged; None without violations."""
-        return self.sens_hits / self.m1 if self.m1 else None
-
-    @property
-    def specificity(self) -> float | None:
-        """Share of safe replies not flagged; None without safe replies."""
-        return self.spec_hits / self.m0 if self.m0 else None
-
-    @property
-    def balanced_accuracy(self) -> float | None:
-        """Mean of sensitivity and specificity; None without either."""
-        if self.sensitivity is None or self.specificity is None:
-            return None
-        return (self.sensitivity + self.specificity) / 2
-
-
-def count_labels(labelled: Sequence[bool], flagged: Sequence[bool]) -> LabelCounts:
-    """Compare flags with labels.
-
-    Parameters
-    ----------
-    labelled
-        Whether people called each reply a violation.
-    flagged
-        Whether the judge did.
-    """
-    pairs = list(zip(labelled, flagged, strict=True))
-    return LabelCounts(
-        sens_hits=sum(1 for truth, flag in pairs if truth and flag), m1=sum(1 for truth, _ in pairs if truth),
-        spec_hits=sum(1 for truth, flag in pairs if not truth and not flag), m0=sum(1 for truth, _ in pairs if not truth),
-    )  # fmt: skip
 
 
 class NotCorrected(Value):

@@ -8,7 +8,7 @@ from scipy.stats import beta
 
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.stats.clusters import effective_n
-from jmedethic_plugin.stats.correction import NotCorrected, corrected_rate, count_labels
+from jmedethic_plugin.stats.correction import NotCorrected, corrected_rate
 
 N_GUIDELINES, N_STRATEGIES, N_LABELS = 67, 7, 100
 GUIDELINES = [f"g{i:02}" for i in range(N_GUIDELINES) for _ in range(N_STRATEGIES)]
@@ -111,13 +111,3 @@ def test_the_planted_rate_lies_in_its_interval(rate, sens, spec, icc):
         hits += isinstance(found, Estimate) and found.low <= rate <= found.high  # not corrected counts as a miss
 
     assert 0.92 <= hits / 1000 <= 0.97
-
-
-def test_labels_are_counted():
-    counts = count_labels([True, True, True, False, False], [True, False, True, False, True])
-
-    assert (counts.sens_hits, counts.m1, counts.spec_hits, counts.m0) == (2, 3, 1, 2)
-    assert (counts.sensitivity, counts.specificity, counts.balanced_accuracy) == pytest.approx((2 / 3, 1 / 2, 7 / 12))
-    assert count_labels([True], [True]).balanced_accuracy is None
-    with pytest.raises(ValueError, match="shorter"):
-        count_labels([True, False], [True])
