@@ -75,6 +75,8 @@ def agreement_lines(table: LanguageTable) -> list[str]:
     a = table.judges
     if a is None:
         return ["no turn scored by both"]
+    if a.n_clusters < 2:
+        return [f"agreement is told from two guidelines on, for its intervals are drawn over guidelines; n {a.n_complete} turns"]
     limits = (
         f"{a.limit_low.point:+.2f} to {a.limit_high.point:+.2f}" if a.limit_low is not None and a.limit_high is not None else "not defined"
     )
