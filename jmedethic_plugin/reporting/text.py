@@ -62,12 +62,12 @@ def panel_text(panel: PanelTable) -> str:
 
 
 def estimate_text(estimate: Estimate | None, *, share: bool = False) -> str:
-    """``0.87 (95 % CI 0.84-0.90)`` or, of a share, ``87.0 % (95 % CI 84.0-90.0)``."""
+    """``0.87 (95 % CI 0.84 to 0.90)`` or, of a share, ``87.0 % (95 % CI 84.0-90.0)``."""
     if estimate is None:
         return "not defined"
     if share:
         return f"{percent(estimate.point)} (95 % CI {100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
-    return f"{estimate.point:.2f} (95 % CI {estimate.low:.2f}-{estimate.high:.2f})"
+    return f"{estimate.point:.2f} (95 % CI {estimate.low:.2f} to {estimate.high:.2f})"
 
 
 def agreement_lines(table: LanguageTable) -> list[str]:
