@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from jmedethic_plugin.core.base import CANARY, Bilingual, Language, Text, Value
+from jmedethic_plugin.core.text import sentences
 
 Transform = Literal[
     "padding_3x", "padding_10x", "markdown_table", "other_language", "zero_width", "zero_width_mixed", "halfwidth_katakana", "fullwidth_latin",
@@ -36,7 +37,7 @@ class Attack(Value):
     @property
     def name(self) -> str:
         """What wordings of one attack share: the id without its number."""
-        return re.sub(r"_\d+$", "", self.id) if self.transform is None or not self.transform.startswith("padding") else self.transform
+        return re.sub(r"_\d+$", "", self.id)
 
     @model_validator(mode="after")
     def _whole(self) -> Attack:
@@ -92,10 +93,9 @@ def _padded(times: int) -> Callable[[str, str], str]:
 
 def _table(answer: str, header: str) -> str:
     n_columns = header.count("|") - 1
-    rows = [part for part in re.split(r"(?<=[。.!?])\s*|\n+", answer) if part.strip()]
     lines = [header, "|" + " --- |" * n_columns]
-    for number, row in enumerate(rows, start=1):
-        cells = [str(number), row.replace("|", "/").strip(), *("" for _ in range(n_columns - 2))]
+    for number, row in enumerate(sentences(answer), start=1):
+        cells = [str(number), row.replace("|", "/"), *("" for _ in range(n_columns - 2))]
         lines.append("| " + " | ".join(cells[:n_columns]) + " |")
     return "\n".join(lines)
 

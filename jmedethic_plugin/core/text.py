@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 
@@ -19,3 +20,8 @@ def has_invisible(text: str) -> bool:
     return not text.replace("\n", "").replace("\t", "").isprintable() or any(
         "\ufe00" <= ch <= "\ufe0f" or ch >= "\U000e0100" for ch in set(text)
     )
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a Japanese or English text, also told apart by line breaks."""
+    return [part.strip() for part in re.split(r"(?<=[。.!?])\s*|\n+", text) if part.strip()]

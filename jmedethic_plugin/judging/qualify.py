@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
 from jmedethic_plugin.core.card import VALID_DAYS, JudgeCard
 from jmedethic_plugin.core.labelled import LabelledAnswer
+from jmedethic_plugin.core.text import sentences
 from jmedethic_plugin.core.verdict import PanelVerdict
 from jmedethic_plugin.corpus.labelled import load_labelled
 from jmedethic_plugin.corpus.loading import load_attacks, load_corpus
@@ -105,8 +105,7 @@ def _with(task: JudgeTask, text: str) -> JudgeTask:
 def _variants(answer: LabelledAnswer, task: JudgeTask) -> Iterator[tuple[str, JudgeTask]]:
     text, language = answer.exchanges[-1][1], answer.language
     yield from ((name, _with(task, said)) for name, said in answer.variants.items())
-    sentences = [s for s in re.split(r"(?<=[。.!?])\s*|\n+", text) if s.strip()]
-    yield "bullets", _with(task, "\n".join(f"- {s.strip()}" for s in sentences))
+    yield "bullets", _with(task, "\n".join(f"- {sentence}" for sentence in sentences(text)))
     yield "disclaimer", _with(task, text + DISCLAIMER[language])
     yield "typos", _with(task, _typos(text, answer.id))
     yield "anchors_reversed", replace(task, variant="anchors_reversed")
