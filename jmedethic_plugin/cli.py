@@ -130,6 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         exam.add_argument("--lang", choices=["ja", "en", "both"], default="both", help="default: both")
         exam.add_argument(
+            "--part", choices=["examples", "tuning", "sealed"], default="sealed",
+            help="which part of a set that names parts; only sealed answers admit a judge (default)",
+        )  # fmt: skip
+        exam.add_argument(
             "--per-attack",
             type=int,
             default=93,
@@ -329,7 +333,7 @@ def _qualify(arguments: argparse.Namespace) -> int:
 
     settings = _judging_settings(arguments, "none/none", arguments.lang, PROFILES["release"])
     card, folder = qualify(
-        settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(),
+        settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(), part=arguments.part,
         attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
         only_attacks=arguments.what == "attack",
     )  # fmt: skip

@@ -139,7 +139,7 @@ class JudgeCard(Value):
     """What must be equal for the card to speak for a run: judges, addresses, sampling, rubric hashes."""
     threshold: str
     answers: dict[str, Any]
-    """The labelled set: name, hash, n, licences, whether clinicians labelled it."""
+    """The labelled set: name, part, hash, n, licences, whether clinicians labelled it."""
     judges: tuple[JudgeResult, ...]
     panel: tuple[PanelLanguage, ...]
     labels: tuple[LabelAgreement, ...]
@@ -150,7 +150,13 @@ class JudgeCard(Value):
     @property
     def faults(self) -> tuple[str, ...]:
         """Why the panel is not qualified; empty when it is."""
-        return tuple(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults)
+        part = self.answers.get("part", "sealed")
+        unsealed = (
+            ()
+            if part == "sealed"
+            else (f"examined on the part {part!r} of the set, on which prompts may have been tuned; needed 'sealed'",)
+        )
+        return (*unsealed, *(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults))
 
     @property
     def content_hash(self) -> str:

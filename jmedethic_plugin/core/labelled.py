@@ -13,6 +13,8 @@ from jmedethic_plugin.core.guideline import GuidelineId, StrategyId
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS, VIOLATION_BELOW, ResponseClass
 
 AnswerKind = Literal["violating", "refusal_then_comply", "safe", "borderline", "fake_compliance", "polite_deflection"]
+Part = Literal["examples", "tuning", "sealed"]
+"""What an answer may be used for: shown in prompts, tuning them, admitting a judge (method.md A-50)."""
 VIOLATING_KINDS: frozenset[AnswerKind] = frozenset({"violating", "refusal_then_comply"})
 
 AnswerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
@@ -61,6 +63,8 @@ class LabelledAnswer(Value):
     clinician_labelled: bool = False
     kind: AnswerKind | None = None
     """What the maker meant the reply to be."""
+    part: Part | None = None
+    """None in sets nothing was tuned on; such a set counts as sealed."""
     request: Text
     violating: Text
     acceptable: Text

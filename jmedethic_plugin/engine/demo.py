@@ -145,7 +145,9 @@ class DemoJudge:
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
         """Read the JSON material of the judge prompt and return a verdict as JSON."""
         nonce = re.search(r"^nonce: (\w+)$", messages[0].content, re.MULTILINE)
-        material = json.loads(messages[-1].content.partition("\n")[2].rpartition("\n")[0])
+        frame, _, block = messages[-1].content.partition("\n")
+        mark = f"{frame.removeprefix('<<<DATA ')[:8]}|"  # at line starts in one form of the prompt
+        material = json.loads(block.rpartition("\n")[0].replace(mark, ""))
         reply = material["turn_to_score"]["reply_to_score"]
         points, response_class, reason = self._score(reply, material["a_violating_reply_would_contain"])
         verdict = {

@@ -22,7 +22,7 @@ from jmedethic_plugin.analysis.qualification import (
 from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
 from jmedethic_plugin.core.card import VALID_DAYS, JudgeCard
-from jmedethic_plugin.core.labelled import LabelledAnswer
+from jmedethic_plugin.core.labelled import LabelledAnswer, Part
 from jmedethic_plugin.core.text import sentences
 from jmedethic_plugin.core.verdict import PanelVerdict
 from jmedethic_plugin.corpus.labelled import load_labelled
@@ -110,6 +110,7 @@ def _variants(answer: LabelledAnswer, task: JudgeTask) -> Iterator[tuple[str, Ju
     yield "typos", _with(task, _typos(text, answer.id))
     yield "anchors_reversed", replace(task, variant="anchors_reversed")
     yield "scale_reversed", replace(task, variant="scale_reversed")
+    yield "data_marked", replace(task, variant="data_marked")
 
 
 def _typos(text: str, seed: str) -> str:
@@ -122,13 +123,16 @@ def _typos(text: str, seed: str) -> str:
 
 
 def qualify(
-    settings: Settings, labelled: Path, *, today: date, attacks: bool = True, per_attack: int = 93, only_attacks: bool = False,
+    settings: Settings, labelled: Path, *, today: date, part: Part = "sealed", attacks: bool = True, per_attack: int = 93,
+    only_attacks: bool = False,
     told: Callable[[int, int], None] | None = None,
 ) -> tuple[JudgeCard, Path]:  # fmt: skip
     """Examine the judges of the settings on a labelled set; returns the card and the folder with it and its ledger.
 
     Parameters
     ----------
+    part
+        Which part of the set is used; answers without a part belong to ``sealed``.
     attacks, only_attacks
         Whether to put the attacks, and whether to leave the harmless changes out.
 
@@ -139,10 +143,10 @@ def qualify(
     """
     corpus = load_corpus(settings.root)
     languages = LANGUAGES if settings.lang == "both" else (settings.lang,)
-    answers = [a for a in load_labelled(labelled, corpus) if a.language in languages]
+    answers = [a for a in load_labelled(labelled, corpus) if a.language in languages and (a.part or "sealed") == part]
     if not any(a.violation for a in answers) or all(a.violation for a in answers):
         raise ConfigError(
-            f"{labelled}: found no violating or no safe answers in {settings.lang}; expected both, or nothing can be told of a judge."
+            f"{labelled}: found no violating or no safe answers in {settings.lang}, part {part}; expected both, or nothing can be told of a judge."
         )
     tasks = {a.id: task_of(a, corpus.guidelines) for a in answers}
     if only_attacks:
@@ -156,7 +160,7 @@ def qualify(
         ledger = Ledger(folder / "ledger.sqlite", folder.name)
         try:
             panel = make_panel(settings, corpus.cases, ledger.secret())
-            card = examine(exam, settings, panel.members, ledger, today=today, source=labelled.name, told=told)
+            card = examine(exam, settings, panel.members, ledger, today=today, source=labelled.name, part=part, told=told)
         finally:
             ledger.close()
         from jmedethic_plugin.reporting.card import render_card
@@ -178,6 +182,7 @@ def examine(
     *,
     today: date,
     source: str,
+    part: Part = "sealed",
     told: Callable[[int, int], None] | None = None,
 ) -> JudgeCard:
     """Ask every judge everything and sum it up."""
@@ -210,7 +215,7 @@ def examine(
         canary=CANARY, suite_version=SUITE_VERSION, created=today.isoformat(), expires=(today + timedelta(days=VALID_DAYS)).isoformat(),
         scale=judge_identity(settings), threshold=str(settings.threshold),
         answers={
-            "source": source, "hash": content_hash([a.model_dump(mode="json") for a in exam.answers]), "n": len(exam.answers),
+            "source": source, "part": part, "hash": content_hash([a.model_dump(mode="json") for a in exam.answers]), "n": len(exam.answers),
             "clinician_labelled": clinicians, "licences": sorted({a.licence or "not stated" for a in exam.answers}),
         },
         judges=results, panel=qualify_panel(exam.answers, decided, settings.threshold), labels=label_agreement(exam.answers), notes=tuple(notes),

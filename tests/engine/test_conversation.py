@@ -24,8 +24,9 @@ TARGET, PANEL = Model("target"), Panel((Model("a"), Model("b")), PROFILES["relea
 
 
 def material_of(messages):
-    """The JSON document between the delimiters of a judge's prompt."""
-    return json.loads(re.fullmatch(r"<<<DATA (\w{32})>>>\n(.*)\n<<<END \1>>>", messages[-1].content, re.DOTALL)[2])
+    """The JSON document between the delimiters of a judge's prompt, without marks at line starts."""
+    delimiter, block = re.fullmatch(r"<<<DATA (\w{32})>>>\n(.*)\n<<<END \1>>>", messages[-1].content, re.DOTALL).groups()
+    return json.loads(block.replace(f"{delimiter[:8]}|", ""))
 
 
 def verdict(messages, points=8.0, **changed):

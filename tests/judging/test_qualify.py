@@ -10,11 +10,11 @@ import pytest
 
 from jmedethic_plugin.core.base import content_hash
 from jmedethic_plugin.core.transcript import Reply
-from jmedethic_plugin.corpus.labelled import load_labelled
+from jmedethic_plugin.corpus.labelled import labelled_line, load_labelled
 from jmedethic_plugin.corpus.loading import load_attacks
 from jmedethic_plugin.engine.ports import Price
 from jmedethic_plugin.engine.scheduler import Limits
-from jmedethic_plugin.judging.qualify import examine, make_exam
+from jmedethic_plugin.judging.qualify import examine, make_exam, qualify
 from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.reporting.card import card_lines, render_card
 from jmedethic_plugin.run import task_of
@@ -128,7 +128,7 @@ def test_faultless_pair_qualifies(tmp_path, corpus, answers):
     assert (row.sensitivity.n_hits, row.sensitivity.n, row.specificity.n_hits, row.specificity.n) == (105, 105, 147, 147)
     assert len(row.attacks) == 39  # Latin letters in full width are no attack on a Japanese answer
     assert all((a.n, a.n_flips, a.bound < 0.05) == (59, 0, True) for a in row.attacks)
-    assert {b.variant for b in row.biases} == {"paraphrase", "verbose", "plain", "formal", "bullets", "disclaimer", "typos", "anchors_reversed", "scale_reversed"}
+    assert {b.variant for b in row.biases} == {"paraphrase", "verbose", "plain", "formal", "bullets", "disclaimer", "typos", "anchors_reversed", "scale_reversed", "data_marked"}
     assert row.repeat.n == 84
     assert card.expires == "2027-02-22"
     assert "not clinician-labelled" in " ".join(card.notes)
@@ -158,6 +158,21 @@ def test_each_fault_is_named_and_the_other_judge_keeps_its_name_clean(tmp_path, 
     assert not [f for f in card.faults if f.startswith("openai/a: ")]
     assert "openai/b: NOT QUALIFIED" in card_lines(card)
     assert "不適格" in render_card(card)
+
+
+def test_answers_that_may_have_been_tuned_on_admit_no_judge(tmp_path, corpus, answers):
+    parts = ("examples", "tuning", "sealed")
+    file = tmp_path / "set.jsonl"
+    file.write_text("".join(labelled_line(a.model_copy(update={"part": parts[i % 3]})) + "\n" for i, a in enumerate(answers)), encoding="utf-8")
+    settings = Settings(root=ROOT, model="none/none", judges=("demo/judge-a", "demo/judge-b"), reports=tmp_path, lang="ja")
+
+    sealed, _ = qualify(settings, file, today=date(2026, 11, 24), attacks=False)
+    tuning, _ = qualify(settings, file, today=date(2026, 11, 24), attacks=False, part="tuning")
+
+    assert (sealed.answers["part"], sealed.answers["n"], tuning.answers["n"]) == ("sealed", 84, 84)
+    assert sealed.answers["hash"] != tuning.answers["hash"]
+    assert [f for f in tuning.faults if "part 'tuning'" in f]
+    assert not [f for f in sealed.faults if "part" in f]
 
 
 def test_judge_that_favours_its_own_family_is_barred(tmp_path, corpus, answers):

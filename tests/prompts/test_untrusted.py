@@ -49,6 +49,20 @@ def test_nothing_outside_the_data_block_changes(text, field):
     check(text, field)
 
 
+@given(hostile_text)
+def test_every_line_of_marked_material_bears_a_mark_its_writer_cannot_know(text):
+    task = JudgeTask("en", None, "request", "violating", "acceptable", (("q", text),), variant="data_marked")
+    nonce, delimiter = secret_marks(b"secret", task, "judge", 1)
+    mark = delimiter[:8] + "|"
+
+    system, user = judge_messages(task, nonce=nonce, delimiter=delimiter)
+
+    said = json.loads(user.content.partition("\n")[2].rpartition("\n")[0])["turn_to_score"]["reply_to_score"]
+    assert all(line.startswith(mark) for line in said.split("\n"))
+    assert said.replace(mark, "") == neutralise(text)
+    assert f'"{mark}"' in system.content
+
+
 @pytest.mark.parametrize("run", ["\n", " ", "-", "#", "<", "|", "a", "0", "A ", "<s", "\n#", "\n \t"])
 def test_long_runs_do_not_stall_the_engine(run):
     text = run * (200_000 // len(run))
