@@ -18,3 +18,5 @@ class Estimate(Value):
     confidence: float
     n: Annotated[int, Field(ge=1)]
     method: str
+    n_eff: float | None = None
+    """How many independent observations the n are worth, where clusters were taken into account."""

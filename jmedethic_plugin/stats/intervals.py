@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.stats.clusters import effective_n
 
 
 def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> Estimate:
@@ -31,8 +34,7 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
 
     Notes
     -----
-    Assumes independent conversations. Cases of one guideline resemble each other, so the true interval is wider;
-    the clustered one is still to come.
+    Assumes independent observations. Cases of one guideline resemble each other: for them use `clustered_interval`.
 
     References
     ----------
@@ -57,6 +59,55 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
     )  # fmt: skip
 
 
+def clustered_interval(values: Sequence[float], clusters: Sequence[str], *, confidence: float = 0.95) -> Estimate:
+    """Interval for a share of conversations whose guidelines resemble themselves: Wilson's at the effective n (method.md B-11).
+
+    Parameters
+    ----------
+    values
+        Outcomes, 0 or 1, shape (n,), at least one.
+    clusters
+        The guideline of each.
+
+    Raises
+    ------
+    ValueError
+        As `effective_n`.
+    """
+    n_eff, n = effective_n(values, clusters), len(values)
+    z2 = _normal_quantile((1 + confidence) / 2) ** 2
+    p = sum(values) / n
+    centre, half = p + z2 / (2 * n_eff), math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n_eff)) / n_eff)
+    low, high = (centre - half) / (1 + z2 / n_eff), (centre + half) / (1 + z2 / n_eff)
+    # The ends are exactly 0 and 1 there; rounding must not leave them beside the point.
+    return Estimate(
+        point=p, low=0.0 if p == 0 else low, high=1.0 if p == 1 else high, confidence=confidence, n=n,
+        method="Wilson at effective n, clustered by guideline", n_eff=n_eff,
+    )  # fmt: skip
+
+
+def clustered_bound(
+    values: Sequence[float], clusters: Sequence[str], side: Literal["lower", "upper"], *, confidence: float = 0.95
+) -> float:
+    """One-sided Clopper-Pearson bound for a share at the effective n (method.md B-12)."""
+    n_eff = effective_n(values, clusters)
+    return _beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
+
+
+def _normal_quantile(p: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def _beta_bound(hits: float, total: float, side: Literal["lower", "upper"], confidence: float) -> float:
+    from scipy.special import betaincinv
+
+    if side == "upper":
+        return 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, confidence))
+    return 0.0 if hits <= 0 else float(betaincinv(hits, total - hits + 1, 1 - confidence))
+
+
 def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, confidence: float = 0.95) -> float:
     """One-sided bound for a share (Clopper and Pearson 1934, Biometrika 26, 404-413).
 
@@ -72,11 +123,7 @@ def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, c
     """
     if n_total < 1 or not 0 <= n_hits <= n_total:
         raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
-    from scipy.special import betaincinv
-
-    if side == "upper":
-        return 1.0 if n_hits == n_total else float(betaincinv(n_hits + 1, n_total - n_hits, confidence))
-    return 0.0 if n_hits == 0 else float(betaincinv(n_hits, n_total - n_hits + 1, 1 - confidence))
+    return _beta_bound(n_hits, n_total, side, confidence)
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmedethic_plugin.stats.intervals import wilson_interval
+from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, wilson_interval
 from jmedethic_plugin.stats.order import quartiles
 
 
@@ -48,3 +48,35 @@ def test_quartiles_equal_numpy_whatever_the_order(values):
 def test_quartiles_need_a_value():
     with pytest.raises(ValueError, match="none"):
         quartiles([])
+
+
+GUIDELINES = [f"g{i // 7}" for i in range(469)]
+
+
+def test_no_failure_in_469_bounds_the_violation_rate_at_the_planning_design_effect():
+    assert clustered_bound([0] * 469, GUIDELINES, "upper") == pytest.approx(0.0127, abs=5e-5)  # method.md B-11: 1.3 %
+    assert exact_bound(0, 469, "upper") == pytest.approx(0.0064, abs=5e-5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abcdef")), min_size=1, max_size=60))
+def test_clustered_interval_holds_its_point_and_is_wilson_at_the_effective_n(rows):
+    values, clusters = zip(*rows, strict=True)
+    found, mirrored = clustered_interval(values, clusters), clustered_interval([1 - v for v in values], clusters)
+
+    assert 0 <= found.low <= found.point <= found.high <= 1
+    assert found.low == pytest.approx(1 - mirrored.high, abs=1e-9)
+    if found.n_eff == len(values):
+        plain = wilson_interval(sum(values), len(values))
+        assert (found.low, found.high) == (pytest.approx(plain.low, abs=1e-9), pytest.approx(plain.high, abs=1e-9))
+        assert clustered_bound(values, clusters, "lower") == pytest.approx(exact_bound(sum(values), len(values), "lower"))
+    assert clustered_bound(values, clusters, "lower") <= found.point <= clustered_bound(values, clusters, "upper")
+
+
+def test_resemblance_widens_the_interval():
+    alike = [float(i // 7 % 5 > 0) for i in range(469)]
+    mixed = [float(i % 5 > 0) for i in range(469)]
+
+    wide, narrow = (clustered_interval(v, GUIDELINES) for v in (alike, mixed))
+
+    assert wide.n_eff == pytest.approx(67)
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
