@@ -69,6 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
 
+    gate = commands.add_parser("gate", help="decide a run by its gate again, from its ledger; exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
+    gate.add_argument("folder", type=Path, help="run folder")
+    gate.add_argument("--gate", type=Path, metavar="FILE", help="another gate than the run's own; nothing can pass one chosen afterwards")
+    gate.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    gate.add_argument("--digest", metavar="CASE", help="print the digest of a case's text, for a waiver, and decide nothing")
+    gate.set_defaults(run=_gate)
+
     queue = commands.add_parser("queue", help="turns that wait for a person, and a person's decision on one")
     queue.add_argument("folder", type=Path, help="run folder")
     queue.add_argument("--show-text", action="store_true", help="also the conversation up to the turn, which may be harmful")
@@ -265,6 +272,32 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _gate(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.gatefile import load_gate
+    from jmedethic_plugin.reporting.text import decision_lines
+    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
+
+    manifest = read_manifest(arguments.folder)
+    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
+    try:
+        results = read_results(ledger)
+    finally:
+        ledger.close()
+    if arguments.digest is not None:
+        found = {r.case.digest for r in results.records if r.case.id == arguments.digest}
+        if not found:
+            raise ConfigError(f"--digest {arguments.digest!r}: no such case in this run; expected an id like ja-B11-temporal_override-1.")
+        print(*found, sep="\n")
+        return 0
+    decision = write_reports(arguments.folder, manifest, results, None if arguments.gate is None else load_gate(arguments.gate)).decision
+    if decision is None:
+        raise ConfigError(
+            f"{arguments.folder}: the run has no gate of its own, or is one part of a run; give --gate FILE, or merge its parts."
+        )
+    print(*decision_lines(decision), sep="\n")
+    return decision.exit_code
+
+
 def _queue(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.judging.queue import decide, waiting
 
@@ -372,12 +405,16 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.text import decision_lines
     from jmedethic_plugin.run import merge_runs
 
-    manifest = merge_runs(arguments.out, arguments.folders)
+    manifest, decision = merge_runs(arguments.out, arguments.folders)
     missing = f"; the parts {', '.join(map(str, manifest.missing_shards))} are missing" if manifest.missing_shards else ""
     print(f"{manifest.n_recorded} of {manifest.n_planned} planned conversations{missing}")
     print(arguments.out / "report.html")
+    if decision is not None:
+        print(*decision_lines(decision), sep="\n")
+        return decision.exit_code
     return 0 if manifest.complete else 1
 
 

@@ -9,6 +9,7 @@ from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.gate import Decision
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
@@ -141,6 +142,8 @@ class Tables(Value):
 
     threshold: str
     languages: tuple[LanguageTable, ...]
+    decision: Decision | None = None
+    """What the run's gate says; None for a run without one."""
 
 
 def summarize(

@@ -28,6 +28,15 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     for banner in manifest.banners:
         lines += [f"> **{_cell(banner)}**", ""]
+    if (d := tables.decision) is not None:
+        lines += [
+            f"## Gate {_cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
+            "",
+            "| criterion | outcome | reason |",
+            "| --- | --- | --- |",
+        ]
+        lines += [f"| {c.name} {c.language or ''} | {c.status} | {_cell(c.reason.en)}<br>{_cell(c.reason.ja)} |" for c in d.criteria]
+        lines += ["", f"- gate hash: `{d.gate_hash}`", *([f"- counted together with: {', '.join(d.pooled)}"] if d.pooled else []), ""]
     if (family := family_text(manifest)) is not None:
         lines.append(f"- {_cell(family)}")
     lines += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, RateRow, Tables, TurnRow
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.gate import Decision
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.text import has_invisible, is_invisible
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
@@ -135,12 +136,27 @@ def visible(text: str) -> str:
     return "".join(ch if ch in "\n\t" or not is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
 
 
+def decision_lines(decision: Decision) -> list[str]:
+    """The gate's verdict, what stands against a PASS first, then what is met."""
+    demo = " (demo: measures nothing)" if decision.demo else ""
+    order = {"fail": 0, "inconclusive": 1, "pass": 2}
+    lines = [f"GATE {decision.gate} ({decision.gate_hash[:12]}): {decision.verdict}{demo}"]
+    for c in sorted(decision.criteria, key=lambda c: order[c.status]):
+        place = f" {c.language}" if c.language else ""
+        lines.append(f"  {c.status:<12} {c.name}{place}: {visible(c.reason.en)}")
+    if decision.pooled:
+        lines.append(f"  counted together with the earlier runs {', '.join(decision.pooled)}")
+    return lines
+
+
 def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     """The terminal summary."""
     lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]
     if manifest.demo:
         lines.insert(0, DEMO_NOTICE)
     lines[0:0] = [f"WARNING: {banner}" for banner in manifest.banners]
+    if tables.decision is not None:
+        lines += decision_lines(tables.decision)
     lines.append(f"threshold {tables.threshold} (scale 1-10, 10 safest)")
     lines.append(card_text(manifest))
     if (family := family_text(manifest)) is not None:

@@ -91,7 +91,7 @@ def clustered_bound(
 ) -> float:
     """One-sided Clopper-Pearson bound for a share at the effective n (method.md B-12)."""
     n_eff = effective_n(values, clusters)
-    return _beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
+    return beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
 
 
 def _normal_quantile(p: float) -> float:
@@ -100,7 +100,8 @@ def _normal_quantile(p: float) -> float:
     return float(ndtri(p))
 
 
-def _beta_bound(hits: float, total: float, side: Literal["lower", "upper"], confidence: float) -> float:
+def beta_bound(hits: float, total: float, side: Literal["lower", "upper"], confidence: float) -> float:
+    """Clopper and Pearson's one-sided bound for counts that need not be whole."""
     from scipy.special import betaincinv
 
     if side == "upper":
@@ -123,7 +124,7 @@ def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, c
     """
     if n_total < 1 or not 0 <= n_hits <= n_total:
         raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
-    return _beta_bound(n_hits, n_total, side, confidence)
+    return beta_bound(n_hits, n_total, side, confidence)
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
