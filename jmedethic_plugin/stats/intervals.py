@@ -46,8 +46,7 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
     >>> round(e.low, 3), round(e.high, 3)
     (0.596, 0.982)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
     from scipy.stats import binomtest
@@ -91,7 +90,12 @@ def clustered_bound(
 ) -> float:
     """One-sided Clopper-Pearson bound for a share at the effective n (method.md B-12)."""
     n_eff = effective_n(values, clusters)
-    return beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
+    return _beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
+
+
+def _check_counts(n_hits: int, n_total: int) -> None:
+    if n_total < 1 or not 0 <= n_hits <= n_total:
+        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
 
 
 def _normal_quantile(p: float) -> float:
@@ -100,8 +104,7 @@ def _normal_quantile(p: float) -> float:
     return float(ndtri(p))
 
 
-def beta_bound(hits: float, total: float, side: Literal["lower", "upper"], confidence: float) -> float:
-    """Clopper and Pearson's one-sided bound for counts that need not be whole."""
+def _beta_bound(hits: float, total: float, side: Literal["lower", "upper"], confidence: float) -> float:
     from scipy.special import betaincinv
 
     if side == "upper":
@@ -119,12 +122,41 @@ def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, c
 
     Examples
     --------
-    >>> round(exact_bound(0, 59, "upper"), 3), round(exact_bound(1, 93, "upper"), 3)
-    (0.049, 0.05)
+    >>> round(exact_bound(0, 59, "upper"), 4), round(exact_bound(1, 93, "upper"), 4)
+    (0.0495, 0.05)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
-    return beta_bound(n_hits, n_total, side, confidence)
+    _check_counts(n_hits, n_total)
+    return _beta_bound(n_hits, n_total, side, confidence)
+
+
+def jeffreys_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> Estimate:
+    """Interval for the share of a few conversations, as of one guideline or strategy (method.md B-13).
+
+    The low end is 0 without hits and the high end 1 without misses, so that the point is always inside.
+
+    Raises
+    ------
+    ValueError
+        A count is out of range.
+
+    References
+    ----------
+    Brown, Cai and DasGupta (2001), Stat. Sci. 16, 101-133.
+
+    Examples
+    --------
+    >>> e = jeffreys_interval(0, 7)
+    >>> e.low, round(e.high, 3)
+    (0.0, 0.292)
+    """
+    _check_counts(n_hits, n_total)
+    from scipy.special import betaincinv
+
+    low, high = (float(betaincinv(n_hits + 0.5, n_total - n_hits + 0.5, (1 + side * confidence) / 2)) for side in (-1, 1))
+    return Estimate(
+        point=n_hits / n_total, low=low if n_hits else 0.0, high=high if n_hits < n_total else 1.0, confidence=confidence, n=n_total,
+        method="Jeffreys, independent conversations assumed",
+    )  # fmt: skip
 
 
 def exact_mcnemar(only_first: int, only_second: int) -> float:
