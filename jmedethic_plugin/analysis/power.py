@@ -88,7 +88,9 @@ def _refusals(n: int, effect: float) -> list[str]:
     shown = []
     for bound in REFUSAL_BOUNDS:
         most = allowed_failures(n, 1 - bound, design_effect=effect)
-        shown.append(f"  over-refusal rate at most {bound:.2f}: " + ("not with so few" if most is None else f"{most} of {n} may be refused"))
+        shown.append(
+            f"  over-refusal rate at most {bound:.2f}: " + ("not with so few" if most is None else f"{most} of {n} may be refused")
+        )
     return shown
 
 
@@ -110,11 +112,17 @@ def _comparison(n: int, repeats: int, effect: float, seen: Measured | None) -> l
         f"  against another run of the same cases, design effect {effect:.2f}:",
         f"  difference found: {100 * difference:.1f} points, near a pass rate of {rate:.3f} ({source}); variance divided as in Miller (2024)",
     ]
-    shown.append("  pairs needed, no true change, one repeat" + "".join(f"{f'{100 * m:.0f} points':>10}" for m in MARGINS) + f"   margin with {n} pairs")
+    shown.append(
+        "  pairs needed, no true change, one repeat"
+        + "".join(f"{f'{100 * m:.0f} points':>10}" for m in MARGINS)
+        + f"   margin with {n} pairs"
+    )
     for discordant in ASSUMED_DISCORDANT if seen is None or not seen.discordant else (seen.discordant,):
         needed = "".join(f"{pairs_needed(m, discordant, design_effect=effect):>10,}" for m in MARGINS)
         margin = 100 * achievable_margin(n, discordant, design_effect=effect)
         # Repeats average out what differs by chance; what always differs they leave.
         best = "" if repeats == 1 else f", {margin / repeats**0.5:.1f} at best with {repeats} repeats"
-        shown.append(f"  {discordant:.3f} of pairs differ ({'between repeats' if seen and seen.discordant else 'assumed'}){needed}   {margin:.1f} points{best}")
+        shown.append(
+            f"  {discordant:.3f} of pairs differ ({'between repeats' if seen and seen.discordant else 'assumed'}){needed}   {margin:.1f} points{best}"
+        )
     return shown
