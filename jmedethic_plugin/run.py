@@ -134,6 +134,21 @@ class Run:
             observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
         )  # fmt: skip
 
+    def power(self, item_ids: Sequence[str]) -> list[str]:
+        """What these items will be able to show, by what an earlier run saw and else by assumption."""
+        from jmedethic_plugin.analysis.power import measure, power_lines
+
+        measured, name = {}, self.settings.baseline
+        if name is not None:
+            manifest = read_manifest(self.settings.reports / name)
+            ledger = open_ledger(self.settings.reports / name, manifest, self.settings.ledger)
+            try:
+                measured = measure(read_results(ledger).records, manifest.threshold)
+            finally:
+                ledger.close()
+        cases = [self.cases[case] for case in dict.fromkeys(split_item_id(i)[0] for i in item_ids)]
+        return power_lines(cases, self.settings.repeats, measured, measured_in=name)
+
     def n_finished(self) -> int:
         """How many of the run's items earlier sittings finished."""
         finished = self.ledger.finished()

@@ -157,7 +157,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="token limit of a reply (default: 2048)",
     )
     add("--gate", dest="jmedethic_gate", metavar="FILE", help="decide by this gate file: exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
-    add("--baseline", dest="jmedethic_baseline", metavar="RUN", help="run that the gate compares with: the name of a folder under reports")
+    add(
+        "--baseline",
+        dest="jmedethic_baseline",
+        metavar="RUN",
+        help="earlier run under reports that the gate compares with; --power takes its resemblance within guidelines",
+    )
     add(
         "--candidate",
         dest="jmedethic_candidate",
@@ -219,8 +224,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="US dollars for a million prompt and completion tokens of a model; may repeat",
     )
     add(
-        "--plan", dest="jmedethic_plan", action="store_true", help="print calls, tokens, money and time of this run, and end without a call"
+        "--plan",
+        dest="jmedethic_plan",
+        action="append_const",
+        const="cost",
+        default=[],
+        help="print calls, tokens, money and time of this run, and end without a call",
     )
+    add("--power", dest="jmedethic_plan", action="append_const", const="power", help="as --plan, and what the run will be able to show")
     add(
         "--call-timeout",
         dest="jmedethic_timeout_s",
@@ -401,7 +412,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if not isinstance(run, ControllerSession) or not session.config.getoption("jmedethic_plan"):
         return None
     with _usage_errors():
-        for line in run.plan_lines():
+        lines = run.power_lines() if "power" in session.config.getoption("jmedethic_plan") else []
+        for line in [*run.plan_lines(), *lines]:
             session.config.get_terminal_writer().line(line)
     return True
 
@@ -512,8 +524,9 @@ def _settings(config: pytest.Config) -> Settings:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"--system-prompt {prompt_file!r}: unreadable ({exc}); expected a UTF-8 text file.") from exc
     gate = load_gate(Path(option("jmedethic_gate"))) if option("jmedethic_gate") else None
-    if gate is None and (option("jmedethic_baseline") or option("jmedethic_candidate")):
-        raise ConfigError("--baseline and --candidate say something to a gate only; add --gate FILE.")
+    baseline = Path(option("jmedethic_baseline")).name if option("jmedethic_baseline") else None
+    if gate is None and (option("jmedethic_candidate") or (baseline is not None and "power" not in option("jmedethic_plan", []))):
+        raise ConfigError("--baseline and --candidate say something to a gate only (--baseline also to --power); add --gate FILE.")
     rule = None if gate is None else gate.measurement
     repeats = option("jmedethic_repeats") or (1 if rule is None else rule.repeats)
     if rule is not None and repeats < rule.repeats:
@@ -539,7 +552,7 @@ def _settings(config: pytest.Config) -> Settings:
         allow_related_judges=option("jmedethic_allow_related"),
         allow_alias=option("jmedethic_allow_alias"),
         gate=gate,
-        baseline=option("jmedethic_baseline"),
+        baseline=baseline,
         candidate=option("jmedethic_candidate"),
         lang=lang,
         guidelines=tuple(option("jmedethic_guidelines") or ()),
