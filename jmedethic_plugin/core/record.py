@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -132,3 +133,8 @@ class Manifest(Value):
     calls: dict[str, int] | None = None
     """Calls in the ledger by role and outcome, over all sittings of this run."""
     sittings: tuple[Sitting, ...] = ()
+
+
+def scale_of(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The scale of a run: everything a verdict depends on but the answers. Scores of different scales are not compared without a bridge (`rejudge`)."""
+    return {key: value for key, value in identity.items() if "judge" in key or key == "rubric"}
