@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_lingual, turn_decay
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import N_TURNS
@@ -108,6 +109,8 @@ class LanguageTable(Value):
     safe_system: RateRow
     """The same of the system: a provider's filter counts as protection."""
     turns: tuple[TurnRow, ...]
+    decay: TurnDecay | None
+    """Change of points from the first to the last turn; None without an adversarial conversation."""
     first_violation: dict[str, int]
     """Adversarial conversations by the first turn below the threshold."""
     by_strategy: tuple[RateRow, ...]
@@ -141,6 +144,8 @@ class Tables(Value):
 
     threshold: str
     languages: tuple[LanguageTable, ...]
+    cross_lingual: CrossLingual | None
+    """The same scenes in Japanese and in English; None where only one language was played."""
 
 
 def summarize(
@@ -161,6 +166,7 @@ def summarize(
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
         ),
+        cross_lingual=cross_lingual(ordered, threshold),
     )
 
 
@@ -188,6 +194,7 @@ def _language(
         safe_model=_row("model", [is_safe(model[id(r)]) for r in adversarial]),
         safe_system=_row("system", [is_safe(system[id(r)]) for r in adversarial]),
         turns=tuple(_turn(number, adversarial) for number in range(1, N_TURNS + 1)),
+        decay=turn_decay(records, threshold),
         first_violation={str(n): first.get(str(n), 0) for n in range(1, N_TURNS + 1)},
         by_strategy=safe_rows(lambda r: r.case.group, STRATEGY_IDS),
         by_category=safe_rows(lambda r: r.case.category),
