@@ -185,7 +185,7 @@ def compare(runs: Sequence[tuple[Manifest, Iterable[CaseRecord]]]) -> Comparison
     Raises
     ------
     ConfigError
-        Fewer than two runs, runs on different scales or under different thresholds, or runs that have no conversation in common.
+        Fewer than two runs, a run without a record, runs on different scales or under different thresholds, or runs that have no conversation in common.
     """
     if len(runs) < 2:
         raise ConfigError(f"compare: found {len(runs)} run; expected at least two, the baseline first.")
@@ -195,6 +195,8 @@ def compare(runs: Sequence[tuple[Manifest, Iterable[CaseRecord]]]) -> Comparison
     played, numbers = [], []
     for manifest, records in runs:
         unique = {(r.case.id, r.repeat): r for r in records}
+        if not unique:
+            raise ConfigError(f"{manifest.run_id}: found no finished conversation in its ledger; give --ledger URL where the run used a shared one.")
         numbers.append(len(unique))
         played.append(_played(manifest, unique.values()))
     pairs = tuple(
