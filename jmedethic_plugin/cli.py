@@ -91,12 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     plan = commands.add_parser(
         "plan",
-        help="calls, tokens, money and time of a run before anything is spent",
+        help="calls, tokens, money, time and, with --power, statistical power of a run before anything is spent",
         usage="jmedethic plan [options as for pytest]",
         prefix_chars="\0",
     )
     plan.add_argument(
-        "options", nargs="*", help="as for the run itself: --model ID --judge ID --judge ID --lang both ...; --resume RUN takes its means"
+        "options",
+        nargs="*",
+        help="as for the run itself: --model ID --judge ID --judge ID --lang both ...; --resume RUN takes its means. "
+        "--power adds what the run will be able to show, --baseline RUN with the design effect seen there",
     )
     plan.set_defaults(run=_plan)
 

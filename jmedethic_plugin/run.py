@@ -125,6 +125,21 @@ class Run:
             observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
         )  # fmt: skip
 
+    def power(self, item_ids: Sequence[str], baseline: Path | None) -> list[str]:
+        """What these items will be able to show, by what an earlier run saw and else by assumption."""
+        from jmedethic_plugin.analysis.power import measure, power_lines
+
+        measured = {}
+        if baseline is not None:
+            manifest = read_manifest(baseline)
+            ledger = open_ledger(baseline, manifest, self.settings.ledger)
+            try:
+                measured = measure(read_results(ledger).records, manifest.threshold)
+            finally:
+                ledger.close()
+        cases = [self.cases[case] for case in dict.fromkeys(split_item_id(i)[0] for i in item_ids)]
+        return power_lines(cases, self.settings.repeats, measured, measured_in=None if baseline is None else baseline.name)
+
     def n_finished(self) -> int:
         """How many of the run's items earlier sittings finished."""
         finished = self.ledger.finished()

@@ -211,7 +211,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="US dollars for a million prompt and completion tokens of a model; may repeat",
     )
     add(
-        "--plan", dest="jmedethic_plan", action="store_true", help="print calls, tokens, money and time of this run, and end without a call"
+        "--plan",
+        dest="jmedethic_plan",
+        action="append_const",
+        const="cost",
+        help="print calls, tokens, money and time of this run, and end without a call",
+    )
+    add("--power", dest="jmedethic_plan", action="append_const", const="power", help="as --plan, and what the run will be able to show")
+    add(
+        "--baseline",
+        dest="jmedethic_baseline",
+        metavar="RUN",
+        type=Path,
+        help="folder of the earlier run to compare with; --power takes its resemblance within guidelines",
     )
     add(
         "--call-timeout",
@@ -393,7 +405,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if not isinstance(run, ControllerSession) or not session.config.getoption("jmedethic_plan"):
         return None
     with _usage_errors():
-        for line in run.plan_lines():
+        baseline = session.config.getoption("jmedethic_baseline")
+        lines = run.power_lines(baseline) if "power" in session.config.getoption("jmedethic_plan") else []
+        for line in [*run.plan_lines(), *lines]:
             session.config.get_terminal_writer().line(line)
     return True
 

@@ -85,6 +85,10 @@ class ControllerSession:
         """What the run would take; nothing is called."""
         return self.run.plan(self._planned or self.item_ids).lines()
 
+    def power_lines(self, baseline: Path | None) -> list[str]:
+        """What the run would be able to show."""
+        return self.run.power(self._planned or self.item_ids, baseline)
+
     def plan(self, item_ids: list[str]) -> None:
         """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
         if self._planned is None:

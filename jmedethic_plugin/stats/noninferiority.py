@@ -1,4 +1,4 @@
-"""Is a candidate worse than its baseline by less than a margin, over the same conversations?"""
+"""Is a candidate worse than its baseline by less than a margin, over the same conversations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.estimate import Estimate
-from jmedethic_plugin.stats.clusters import cluster_codes, effective_n
+from jmedethic_plugin.stats.clusters import cluster_codes, design_effect
 from jmedethic_plugin.stats.intervals import exact_mcnemar
 
 
@@ -53,10 +53,8 @@ def noninferiority(
     Notes
     -----
     The bound is the lower of two. The first is mean(d) - t sd(d) / sqrt(G) over the G guideline means d, t at G - 1 degrees of freedom.
-    It takes the spread that was seen, which rare differences make too small just when they are few: without any it is 0, a bound of 0.
-    The second is Tango's score bound at the effective number of pairs, which takes the spread at the bound itself. That number is what gives
-    the spread of the shares better and worse the variance over guidelines, or over pairs if that is larger. Where no pair differs from
-    another it is that of `effective_n`, hence the planning design effect: two equal runs of 469 pairs leave a loss of 1.2 points open.
+    It takes the spread that was seen, which rare differences make too small just when they are few; without any it would be 0.
+    The second is Tango's score bound at the effective number of pairs, which takes the spread at the bound itself.
 
     References
     ----------
@@ -78,8 +76,8 @@ def noninferiority(
         raise ValueError(f"need one outcome of each run for each pair, got {first.shape}, {second.shape} and {len(clusters)} clusters")
     if not (((first >= 0) & (first <= 1)).all() and ((second >= 0) & (second <= 1)).all()):
         raise ValueError("outcomes must lie between 0 and 1")
-    if not 0 < margin < 1 or not 0 < alpha < 1:
-        raise ValueError(f"margin and alpha must lie strictly between 0 and 1, got margin={margin}, alpha={alpha}")
+    if not 0 < margin < 1 or not 0 < alpha < 0.5:
+        raise ValueError(f"need 0 < margin < 1 and 0 < alpha < 0.5, got margin={margin}, alpha={alpha}")
     codes, n_guidelines = cluster_codes(clusters)
     if n_guidelines < 2:
         raise ValueError(f"need pairs of at least two guidelines, got {n_guidelines}")
@@ -89,10 +87,9 @@ def noninferiority(
     better, worse = (float((np.bincount(codes, weights=w) / sizes).mean()) for w in (d.clip(min=0), (-d).clip(min=0)))
     mean = better - worse
     squared_error = float((np.bincount(codes, weights=d) / sizes).var(ddof=1)) / n_guidelines
-    if d.min() < d.max():
-        n_eff = (better + worse - mean**2) / max(squared_error, float(d.var()) / n)
-    else:
-        n_eff = effective_n([0.0] * n, clusters)
+    # What a pair's difference would vary by if it were -1, 0 or 1; means over repeats vary less, and so are worth more.
+    whole = better + worse - mean**2
+    n_eff = n / design_effect(d, codes) * (whole / float(d.var()) if d.min() < d.max() else 1)
 
     def lowest(p: float, *, upwards: bool = False) -> float:
         t = float(stdtrit(n_guidelines - 1, p))
