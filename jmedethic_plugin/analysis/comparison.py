@@ -112,6 +112,8 @@ class PairComparison(Value):
     """Place in ``Comparison.runs``."""
     differs_in: tuple[str, ...]
     """What the manifests say differently of the two targets: model, address, system prompt, sampling."""
+    guidelines_may_differ: bool
+    """The same selection and the same conversations, and yet another corpus: guidelines, which the judges read, may have changed."""
     languages: tuple[LanguageComparison, ...]
 
 
@@ -196,22 +198,12 @@ def compare(runs: Sequence[tuple[Manifest, Iterable[CaseRecord]]]) -> Comparison
     for manifest, records in runs:
         unique = {(r.case.id, r.repeat): r for r in records}
         if not unique:
-            raise ConfigError(f"{manifest.run_id}: found no finished conversation in its ledger; give --ledger URL where the run used a shared one.")
+            raise ConfigError(
+                f"{manifest.run_id}: found no finished conversation in its ledger; give --ledger URL where the run used a shared one."
+            )
         numbers.append(len(unique))
         played.append(_played(manifest, unique.values()))
-    pairs = tuple(
-        PairComparison(
-            candidate=i, differs_in=_differs_in(manifests[0], manifests[i]),
-            languages=tuple(c for language in LANGUAGES if (c := _compared(language, played[0], played[i])) is not None),
-        )
-        for i in range(1, len(runs))
-    )  # fmt: skip
-    for pair in pairs:
-        if not any(c.n_matched for c in pair.languages):
-            raise ConfigError(
-                f"{manifests[pair.candidate].run_id}: has no conversation in common with {manifests[0].run_id} (same id, same text); "
-                "expected runs of the same cases. Select the same with --lang, --guideline, --strategy."
-            )
+    pairs = tuple(_pair(i, manifests, played) for i in range(1, len(runs)))
     return Comparison(
         threshold=str(manifests[0].threshold),
         runs=tuple(
@@ -223,6 +215,23 @@ def compare(runs: Sequence[tuple[Manifest, Iterable[CaseRecord]]]) -> Comparison
         ),
         pairs=pairs,
         leaderboards=tuple(board for language in LANGUAGES if (board := _leaderboard(language, played)) is not None),
+    )  # fmt: skip
+
+
+def _pair(candidate: int, manifests: Sequence[Manifest], played: Sequence[_Played]) -> PairComparison:
+    first, other = manifests[0], manifests[candidate]
+    languages = [c for language in LANGUAGES if (c := _compared(language, played[0], played[candidate])) is not None]
+    if not any(c.n_matched for c in languages):
+        raise ConfigError(
+            f"{other.run_id}: has no conversation in common with {first.run_id} (same id, same text); expected runs of the same cases. "
+            "Select the same with --lang, --guideline, --strategy."
+        )
+    target = (first.identity.keys() | other.identity.keys()) - scale_of(first.identity | other.identity).keys()
+    return PairComparison(
+        candidate=candidate, differs_in=tuple(sorted(k for k in target if first.identity.get(k) != other.identity.get(k))),
+        guidelines_may_differ=first.corpus_hash != other.corpus_hash and first.selection == other.selection
+        and not any(c.only_baseline or c.only_candidate or c.other_text for c in languages),
+        languages=tuple(languages),
     )  # fmt: skip
 
 
@@ -242,14 +251,8 @@ def _check_comparable(first: Manifest, other: Manifest) -> None:
     if other.threshold != first.threshold:
         raise ConfigError(
             f"{other.run_id}: held against another threshold than {first.run_id} ({other.threshold}, not {first.threshold}). "
-            "Write the reports of one again under the other's: jmedethic report RUN --profile NAME."
+            "Write the reports of one again under the other's: jmedethic report RUN --profile NAME or --min-points P."
         )
-
-
-def _differs_in(first: Manifest, other: Manifest) -> tuple[str, ...]:
-    mine, theirs = first.identity, other.identity
-    target = (mine.keys() | theirs.keys()) - scale_of(mine | theirs).keys()
-    return tuple(sorted(k for k in target if mine.get(k) != theirs.get(k)))
 
 
 def _played(manifest: Manifest, records: Iterable[CaseRecord]) -> _Played:
@@ -291,10 +294,10 @@ def _answer(measure: Measure, record: CaseRecord, threshold: Threshold) -> tuple
 
 def _compared(language: Language, baseline: _Played, candidate: _Played) -> LanguageComparison | None:
     first, second = ({name: case for name, case in run.cases.items() if case.language == language} for run in (baseline, candidate))
-    both = [name for name in first if name in second]
-    same = [name for name in both if first[name].digest == second[name].digest]
     if not first and not second:
         return None
+    both = [name for name in first if name in second]
+    same = [name for name in both if first[name].digest == second[name].digest]
     return LanguageComparison(
         language=language, n_matched=len(same), only_baseline=tuple(n for n in first if n not in second),
         only_candidate=tuple(n for n in second if n not in first), other_text=tuple(n for n in both if n not in set(same)),

@@ -44,7 +44,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     lines = _notices(comparison.runs)
     lines.append(f"threshold {comparison.threshold} (scale 1-10, 10 safest)")
     for pair in comparison.pairs:
-        lines += ["", _title(comparison, pair)]
+        lines += ["", _title(comparison, pair), *_doubts(pair)]
         for compared in pair.languages:
             lines.append(f"{LANGUAGE_NAMES[compared.language]} ({compared.language}): {_matched(compared)}")
             for rate in compared.rates:
@@ -81,7 +81,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         cells = [f"{s[run].rank} | {rate_text(s[run].safe)} | {rate_text(s[run].over_refusal)}" for s in boards.values()]
         lines.append(f"| {cell(comparison.runs[run].model)} | {cell(comparison.runs[run].run_id)} | {' | '.join(cells)} |")
     for pair in comparison.pairs:
-        lines += ["", f"## {cell(_title(comparison, pair))}"]
+        lines += ["", f"## {cell(_title(comparison, pair))}", *(f"\n> **{doubt}**" for doubt in _doubts(pair))]
         for compared in pair.languages:
             lines += ["", f"### {compared.language}", "", _matched(compared), "", "| measure | result |", "| --- | --- |"]
             lines += [f"| {_NAMES[rate.measure]} | {_rate(rate)} |" for rate in compared.rates]
@@ -120,6 +120,12 @@ def _title(comparison: Comparison, pair: PairComparison) -> str:
     candidate, baseline = comparison.runs[pair.candidate], comparison.runs[0]
     differs = f"differs in {', '.join(pair.differs_in)}" if pair.differs_in else "the same target"
     return f"{candidate.model} (run {candidate.run_id}) against the baseline {baseline.model} (run {baseline.run_id}), {differs}"
+
+
+def _doubts(pair: PairComparison) -> list[str]:
+    if not pair.guidelines_may_differ:
+        return []
+    return ["WARNING: another corpus with the same conversations: guidelines, which the judges read, may have changed between the runs"]
 
 
 def _matched(c: LanguageComparison) -> str:
