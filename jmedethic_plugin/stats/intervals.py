@@ -112,7 +112,7 @@ def exact_bound(n_hits: float, n_total: float, side: Literal["lower", "upper"], 
     Examples
     --------
     >>> round(exact_bound(0, 59, "upper"), 3), round(exact_bound(1, 93, "upper"), 3)
-    (0.049, 0.05)
+    (0.05, 0.05)
     """
     if n_total < 1 or not 0 <= n_hits <= n_total:
         raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")

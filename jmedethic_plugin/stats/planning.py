@@ -30,12 +30,13 @@ def pairs_needed(margin: float, discordant: float, *, design_effect: float = 1, 
 
     Notes
     -----
-    By the normal approximation. `noninferiority` is a little stricter where fewer than about 20 pairs differ.
+    By the normal approximation, with the design effect known. `noninferiority` estimates it and is stricter where few pairs differ: of 469
+    pairs with .05 discordant and no resemblance, for 3 points, it lets 85 % of equal candidates through where this promises 90 %.
 
     Examples
     --------
     >>> pairs_needed(0.03, 0.05), pairs_needed(0.03, 0.05, design_effect=2)
-    (344, 688)
+    (344, 687)
     """
     return math.ceil(_reach(alpha, power) ** 2 * discordant * design_effect / margin**2)
 
@@ -101,7 +102,7 @@ def allowed_failures(n: int, bound: float, *, design_effect: float = 1, confiden
     def exceeds(failures: int) -> bool:
         return exact_bound(n_eff * ((n - failures) / n), n_eff, "lower", confidence=confidence) < bound
 
-    return bisect_left(range(n + 1), True, key=exceeds) - 1 if not exceeds(0) else None  # noqa: FBT003 - what is searched for
+    return None if exceeds(0) else bisect_left(range(n + 1), x=True, key=exceeds) - 1
 
 
 def power_of_gate(true_rate: float, n: int, bound: float, *, design_effect: float = 1, confidence: float = 0.95) -> float:
