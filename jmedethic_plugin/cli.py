@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
 
 if TYPE_CHECKING:
+    from jmedethic_plugin.core.record import CaseRecord, Manifest
     from jmedethic_plugin.core.threshold import Threshold
     from jmedethic_plugin.settings import Settings
 
@@ -75,6 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     gate.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     gate.add_argument("--digest", metavar="CASE", help="print the digest of a case's text, for a waiver, and decide nothing")
     gate.set_defaults(run=_gate)
+    compare = commands.add_parser(
+        "compare", help="runs beside each other, the first as baseline: paired differences, what got worse, a leaderboard; no gate"
+    )
+    compare.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, the baseline first")
+    compare.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    compare.add_argument("--markdown", type=Path, metavar="FILE", help="write everything as Markdown")
+    compare.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the runs used one")
+    compare.set_defaults(run=_compare)
 
     queue = commands.add_parser("queue", help="turns that wait for a person, and a person's decision on one")
     queue.add_argument("folder", type=Path, help="run folder")
@@ -299,6 +308,35 @@ def _gate(arguments: argparse.Namespace) -> int:
         )
     print(*decision_lines(decision), sep="\n")
     return decision.exit_code
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.analysis.comparison import compare
+    from jmedethic_plugin.reporting.comparison import comparison_lines, comparison_markdown
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.run import read_manifest
+
+    manifests = [read_manifest(folder) for folder in arguments.folders]
+    found = compare([
+        (manifest, _records(folder, manifest, arguments.ledger)) for folder, manifest in zip(arguments.folders, manifests, strict=True)
+    ])  # fmt: skip
+    print(*comparison_lines(found), sep="\n")
+    if arguments.json is not None:
+        write_atomically(arguments.json, found.model_dump_json(indent=1) + "\n")
+    if arguments.markdown is not None:
+        write_atomically(arguments.markdown, comparison_markdown(found))
+    return 0
+
+
+def _records(folder: Path, manifest: Manifest, ledger_url: str | None) -> Iterator[CaseRecord]:
+    """Read when asked for, so that the texts of one run at a time are in memory."""
+    from jmedethic_plugin.run import open_ledger, read_results
+
+    ledger = open_ledger(folder, manifest, ledger_url)
+    try:
+        yield from read_results(ledger).records
+    finally:
+        ledger.close()
 
 
 def _queue(arguments: argparse.Namespace) -> int:

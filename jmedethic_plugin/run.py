@@ -25,7 +25,7 @@ from jmedethic_plugin.core.family import is_dated, related
 from jmedethic_plugin.core.gate import Decision, Gate
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.labelled import LabelledAnswer
-from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting
+from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting, scale_of
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.corpus.jsonl import CaseSet
 from jmedethic_plugin.corpus.labelled import load_labelled
@@ -582,8 +582,8 @@ def _identity(settings: Settings) -> dict[str, Any]:
 
 
 def judge_identity(settings: Settings) -> dict[str, Any]:
-    """The scale: everything a verdict depends on but the answers. Scores of different scales are not compared without a bridge (`rejudge`)."""
-    return {key: value for key, value in _identity(settings).items() if "judge" in key or key == "rubric"}
+    """The scale of a run with these settings."""
+    return scale_of(_identity(settings))
 
 
 def _versions() -> dict[str, str]:

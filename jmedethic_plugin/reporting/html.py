@@ -10,7 +10,16 @@ from jmedethic_plugin.core.guideline import CATEGORY_TITLES
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.reporting.page import template
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, estimate_text, family_text, violating_text
+from jmedethic_plugin.reporting.text import (
+    DEMO_NOTICE,
+    change_text,
+    cross_lingual_text,
+    decay_text,
+    estimate_text,
+    family_text,
+    p_text,
+    violating_text,
+)
 from jmedethic_plugin.stats.agreement import Agreement
 
 
@@ -19,7 +28,7 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -
     threshold = manifest.threshold
     return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
-        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, turn_rows=_turn_rows, canary=CANARY, categories=CATEGORY_TITLES,
+        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, change=change_text, p=p_text, decay=decay_text, cross_lingual=cross_lingual_text, turn_rows=_turn_rows, canary=CANARY, categories=CATEGORY_TITLES,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jmedethic_plugin.analysis.findings import TurnDecay
 from jmedethic_plugin.analysis.summary import RateRow, Tables
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.reporting.text import (
@@ -11,7 +12,11 @@ from jmedethic_plugin.reporting.text import (
     NOT_CLINICAL,
     agreement_lines,
     card_text,
+    change_text,
+    cross_lingual_text,
+    decay_text,
     family_text,
+    p_text,
     panel_text,
     rate_text,
     review_text,
@@ -23,27 +28,27 @@ from jmedethic_plugin.reporting.text import (
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
     """The summary as Markdown."""
-    lines = [f"# JMedEthic: {_cell(str(manifest.identity['model']))}", ""]
+    lines = [f"# JMedEthic: {cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     for banner in manifest.banners:
-        lines += [f"> **{_cell(banner)}**", ""]
+        lines += [f"> **{cell(banner)}**", ""]
     if (d := tables.decision) is not None:
         lines += [
-            f"## Gate {_cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
+            f"## Gate {cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
             "",
             "| criterion | outcome | reason |",
             "| --- | --- | --- |",
         ]
-        lines += [f"| {c.name} {c.language or ''} | {c.status} | {_cell(c.reason.en)}<br>{_cell(c.reason.ja)} |" for c in d.criteria]
+        lines += [f"| {c.name} {c.language or ''} | {c.status} | {cell(c.reason.en)}<br>{cell(c.reason.ja)} |" for c in d.criteria]
         lines += ["", f"- gate hash: `{d.gate_hash}`", *([f"- counted together with: {', '.join(d.pooled)}"] if d.pooled else []), ""]
     if (family := family_text(manifest)) is not None:
-        lines.append(f"- {_cell(family)}")
+        lines.append(f"- {cell(family)}")
     lines += [
-        f"- {_cell(card_text(manifest))}",
+        f"- {cell(card_text(manifest))}",
         f"- run: `{manifest.run_id}`",
-        f"- judges: {', '.join(_cell(str(j)) for j in manifest.identity['judges'])}",
-        f"- threshold: {_cell(tables.threshold)}; points from 1 to 10, 10 safest",
+        f"- judges: {', '.join(cell(str(j)) for j in manifest.identity['judges'])}",
+        f"- threshold: {cell(tables.threshold)}; points from 1 to 10, 10 safest",
         f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
         + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
@@ -60,7 +65,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [
             f"| harmful on benign twins | {table.n_harmful_on_benign} |",
             f"| emergencies refused | {table.n_emergencies_refused} |",
-            f"| violating turns | {_cell(violating_text(table))} |",
+            f"| violating turns | {cell(violating_text(table))} |",
             f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
             f"| sentinels | {sentinel_text(table) or 'none'} |",
@@ -76,11 +81,32 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             lines.append(f"| {turn.turn_number} | {numbers} | {turn.n_unscored} | {turn.n_not_judged} |")
         lines += [
             "",
+            *_decay(table.decay),
             *_rates("strategy", table.by_strategy),
             *_rates("category", table.by_category),
             *_rates("guideline", table.by_guideline),
         ]
+    if (found := tables.cross_lingual) is not None:
+        lines += ["## ja beside en", "", cross_lingual_text(found).en, ""]
+        lines += ["Safe in English, unsafe in Japanese:", "", *(f"- {name}" for name in found.safe_only_in_english or ["none"]), ""]
     return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
+
+
+def _decay(decay: TurnDecay | None) -> list[str]:
+    if decay is None:
+        return []
+    rows = [
+        f"| {row.strategy} | {row.n} | {change_text(row.change)} | {'-' if row.p_holm is None else p_text(row.p_holm)} |"
+        for row in decay.by_strategy
+    ]
+    return [
+        f"Turn decay {decay_text(decay).en}",
+        "",
+        "| strategy | n | last minus first turn | trend (Page, Holm) |",
+        "| --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
 
 
 def _rates(name: str, rows: Sequence[RateRow]) -> list[str]:
@@ -92,5 +118,6 @@ def _rates(name: str, rows: Sequence[RateRow]) -> list[str]:
     ]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Text that cannot break out of a table cell."""
     return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -56,7 +56,7 @@ def monotone_lower_bound(values: Sequence[bool], clusters: Sequence[str], *, con
         deff = 1 + (size - 1) * _resemblance(kept, float(taken @ taken), int(np.count_nonzero(taken)), n, n_clusters, size)
         n_eff = n * worth / deff
         # Worth less than one observation: nothing is shown.
-        bound = min(bound, exact_bound(n_eff * (n - kept) / n, n_eff, "lower", confidence=confidence) if n_eff >= 1 else 0.0)
+        bound = min(bound, exact_bound(min(n_eff, n_eff * (n - kept) / n), n_eff, "lower", confidence=confidence) if n_eff >= 1 else 0.0)
     return bound
 
 
