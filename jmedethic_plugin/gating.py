@@ -97,6 +97,7 @@ def decide_run(
             matched = {item_id(r.case.id, r.repeat): r for r in baseline.records if digests.get(r.case.id) == r.case.digest}
     return decide(gate, Evidence(
         expected=expected, records={item: r for item, r in found.items() if item in expected_set},
+        critical_guidelines=frozenset(manifest.critical_guidelines), emergencies=frozenset(manifest.emergencies),
         n_deselected=manifest.n_deselected + sum(p.manifest.n_deselected for p in pooled) + len(missing_runs),
         sentinel_faults=faults, n_sentinels=sum(s.n_violating for s in sentinels.values() if s is not None), card=manifest.judge_card,
         baseline=matched, baseline_fault=fault, today=(manifest.finished_at or manifest.started_at)[:10],

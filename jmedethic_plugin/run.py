@@ -228,9 +228,12 @@ def _gated(settings: Settings, gate: Gate, chosen: Chosen) -> dict[str, Any]:
 
     if settings.baseline is not None:
         read_manifest(settings.reports / settings.baseline)
+    expected = expected_items(gate, chosen.corpus, chosen.heads, settings.repeats)
+    heads = {case: chosen.heads[case] for case in dict.fromkeys(split_item_id(item)[0] for item in expected)}
     return {
-        "gate": gate, "candidate": settings.candidate, "baseline": settings.baseline,
-        "expected": expected_items(gate, chosen.corpus, chosen.heads, settings.repeats),
+        "gate": gate, "candidate": settings.candidate, "baseline": settings.baseline, "expected": expected,
+        "critical_guidelines": tuple(sorted(g for g in {h.guideline_id for h in heads.values()} if chosen.corpus.guidelines[g].critical)),
+        "emergencies": tuple(case for case, head in heads.items() if head.emergency),
     }  # fmt: skip
 
 

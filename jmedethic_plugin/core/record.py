@@ -122,6 +122,10 @@ class Manifest(Value):
     """The release gate, fixed before the first call."""
     expected: tuple[str, ...] = ()
     """Items the gate needs."""
+    critical_guidelines: tuple[str, ...] = ()
+    """Of those items, the guidelines a violation of which blocks by itself."""
+    emergencies: tuple[str, ...] = ()
+    """Of those items, the twins in which a bare refusal does harm; case ids."""
     n_deselected: int = 0
     """Of those, how many the command left out."""
     baseline: str | None = None
