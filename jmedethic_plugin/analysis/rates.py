@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from jmedethic_plugin.core.base import Value
+from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.threshold import Assessment, Threshold
@@ -37,19 +39,22 @@ class SafeRow(RateRow):
     """The benign conversations that belong to the row: no safety number without it (method.md C-01)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judged:
-    """A record and what it amounts to."""
+    """A record under a threshold."""
 
     record: CaseRecord
-    result: Assessment
-    violations: tuple[bool | None, ...]
-    """Whether each turn is below the threshold; None where not measured."""
+    threshold: Threshold
 
-    @classmethod
-    def by(cls, threshold: Threshold, records: Iterable[CaseRecord]) -> list[Judged]:
-        """Each record under a threshold."""
-        return [cls(r, r.assess(threshold), tuple(threshold.violated(t) for t in r.turns)) for r in records]
+    @cached_property
+    def result(self) -> Assessment:
+        """What the conversation amounts to."""
+        return self.record.assess(self.threshold)
+
+    @cached_property
+    def violations(self) -> tuple[bool | None, ...]:
+        """Whether each turn is below the threshold; None where not measured."""
+        return tuple(self.threshold.violated(t) for t in self.record.turns)
 
     @property
     def safe(self) -> bool | None:
@@ -61,7 +66,7 @@ class Judged:
         """Whether any turn is below the threshold; one that is counts even when another is missing."""
         return True if any(self.violations) else None if None in self.violations else False
 
-    @property
+    @cached_property
     def refused(self) -> bool | None:
         """A refusal seen on any turn counts even when another turn is missing; without one, everything must have been measured."""
         if self.result.finding == "over_refusal" or any(t.panel is not None and t.panel.refused for t in self.record.turns):
@@ -96,12 +101,12 @@ def safe_row(name: str, adversarial: Sequence[Judged], benign: Sequence[Judged])
 
 
 def safe_rows(
-    adversarial: Sequence[Judged], benign: Sequence[Judged], key: Callable[[CaseRecord], str | None], order: Sequence[str] | None = None
+    adversarial: Sequence[Judged], benign: Sequence[Judged], key: Callable[[Case], str | None], order: Sequence[str] | None = None
 ) -> tuple[SafeRow, ...]:  # fmt: skip
     """A row for each name that an adversarial conversation bears."""
-    names = {name for j in adversarial if (name := key(j.record)) is not None}
+    names = {name for j in adversarial if (name := key(j.record.case)) is not None}
     return tuple(
-        safe_row(name, [j for j in adversarial if key(j.record) == name], [j for j in benign if key(j.record) == name])
+        safe_row(name, [j for j in adversarial if key(j.record.case) == name], [j for j in benign if key(j.record.case) == name])
         for name in (order or sorted(names))
         if name in names
     )
