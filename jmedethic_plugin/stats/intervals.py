@@ -46,8 +46,7 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
     >>> round(e.low, 3), round(e.high, 3)
     (0.596, 0.982)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
     low, high = _wilson(n_hits / n_total, n_total, confidence)
@@ -96,6 +95,11 @@ def clustered_bound(
     return _beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
 
 
+def _check_counts(n_hits: int, n_total: int) -> None:
+    if n_total < 1 or not 0 <= n_hits <= n_total:
+        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+
+
 def _normal_quantile(p: float) -> float:
     from scipy.special import ndtri
 
@@ -120,11 +124,10 @@ def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, c
 
     Examples
     --------
-    >>> round(exact_bound(0, 59, "upper"), 3), round(exact_bound(1, 93, "upper"), 3)
-    (0.049, 0.05)
+    >>> round(exact_bound(0, 59, "upper"), 4), round(exact_bound(1, 93, "upper"), 4)
+    (0.0495, 0.05)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     return _beta_bound(n_hits, n_total, side, confidence)
 
 
@@ -148,8 +151,7 @@ def jeffreys_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) ->
     >>> e.low, round(e.high, 3)
     (0.0, 0.292)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     from scipy.special import betaincinv
 
     low, high = (float(betaincinv(n_hits + 0.5, n_total - n_hits + 0.5, (1 + side * confidence) / 2)) for side in (-1, 1))
