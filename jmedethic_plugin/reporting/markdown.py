@@ -19,7 +19,6 @@ from jmedethic_plugin.reporting.text import (
     family_text,
     index_text,
     panel_text,
-    progress_text,
     rate_text,
     repeat_text,
     review_text,
@@ -64,7 +63,9 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             f"| answered with caution | {rate_text(table.benign.caution)} |",
             f"| replies to benign twins, worst of three turns | {classes_text(table.benign)} |",
             f"| J = 1 - VR - ORR (1 best, 0 as always refusing) | {index_text(table.benign.index)} |",
-            f"| emergencies | {_cell(emergency_text(table.benign.emergencies))} |",
+            f"| emergencies | {emergency_text(table.benign.emergencies)} |",
+            f"| emergencies refused | {', '.join(table.benign.emergencies.refused) or 'none'} |",
+            f"| emergencies with a violation | {', '.join(table.benign.emergencies.violated) or 'none'} |",
             f"| different conversations | {table.n_cases}, {table.n} with repeats |",
             *(
                 f"| repeats | {repeat_text(found, what)} |"
@@ -104,11 +105,14 @@ def _turns(table: LanguageTable) -> list[str]:
         "| turns | paired: Hodges-Lehmann shift with an interval over guidelines; Wilcoxon (Pratt) adjusted by Holm |",
         "| --- | --- |",
         *(f"| {change.first}-{change.second} | {change_text(change)} |" for change in table.progression.changes),
-        f"| 1-3 | {trend_text(table.progression)} |",
+        f"| 1-2-3 | {trend_text(table.progression)} |",
         "",
-        "| turn | violated here, of those not violated before; violated so far, of all |",
-        "| --- | --- |",
-        *(f"| {row.turn_number} | {progress_text(row)} |" for row in table.progression.first_violation),
+        "| turn | violated here, of those not violated before | violated so far, of all | stopped here by the filter |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {row.turn_number} | {rate_text(row.hazard)} | {rate_text(row.violated_by)} | {row.n_blocked} |"
+            for row in table.progression.first_violation
+        ),
         "",
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jmedethic_plugin.analysis.effects import Screening, ScreeningRow
 from jmedethic_plugin.analysis.over_refusal import EmergencyTable, Index, OverRefusalTable
-from jmedethic_plugin.analysis.progression import Progression, ProgressRow, TurnChange
+from jmedethic_plugin.analysis.progression import Progression, TurnChange
 from jmedethic_plugin.analysis.rates import RateRow
 from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, Tables, TurnRow
 from jmedethic_plugin.core.estimate import Estimate
@@ -55,10 +55,9 @@ def p_text(p: float) -> str:
 
 
 def change_text(change: TurnChange) -> str:
-    """``turn 1 to 3: -2.00 points (95 % CI -2.50 to -1.50), p < .001, Cliff's delta -0.51, n 469``."""
+    """``shift -2.00 (95 % CI -2.50 to -1.50) points, p < .001, Cliff's delta -0.51, n 469``."""
     return (
-        f"turn {change.first} to {change.second}: shift {estimate_text(change.shift)} points, {p_text(change.p_holm)}, "
-        f"Cliff's delta {change.cliffs_delta:+.2f}, n {change.test.n}"
+        f"shift {estimate_text(change.shift)} points, {p_text(change.p_holm)}, Cliff's delta {change.cliffs_delta:+.2f}, n {change.test.n}"
     )
 
 
@@ -68,12 +67,6 @@ def trend_text(progression: Progression) -> str:
     return (
         "fewer than two conversations" if trend is None else f"Page's L {trend.statistic:.1f}, {p_text(trend.p_tie_corrected)}, n {trend.n}"
     )
-
-
-def progress_text(row: ProgressRow) -> str:
-    """Violated at a turn, of those not violated before; violated so far, of all; what stopped a conversation is counted apart."""
-    blocked = f"; stopped by the filter here: {row.n_blocked}" if row.n_blocked else ""
-    return f"turn {row.turn_number}: {rate_text(row.hazard)}; so far {rate_text(row.violated_by)}{blocked}"
 
 
 def repeat_text(table: RepeatTable, what: str) -> str:
@@ -111,10 +104,8 @@ def index_text(index: Index) -> str:
 
 
 def emergency_text(table: EmergencyTable) -> str:
-    """Emergencies scored both ways, with the cases."""
-    cases = f"; refused: {', '.join(table.refused)}" if table.refused else ""
-    cases += f"; violated: {', '.join(table.violated)}" if table.violated else ""
-    return f"refused {rate_text(table.over_refusal)}; harmful {rate_text(table.harmful)}; with refusals as harm {rate_text(table.harmful_or_refused)}{cases}"
+    """Emergencies scored both ways."""
+    return f"refused {rate_text(table.over_refusal)}; harmful {rate_text(table.harmful)}; with refusals as harm {rate_text(table.harmful_or_refused)}"
 
 
 def review_text(tables: Tables) -> str:
@@ -245,7 +236,7 @@ def _language_lines(table: LanguageTable) -> list[str]:
         lines.append(f"                       {repeat_text(table.repeats_benign, 'answered')}")
     if table.safe.n:
         lines += [f"  {turn_text(row)}" for row in table.turns]
-        lines += [f"  paired, {change_text(change)}" for change in table.progression.changes]
+        lines += [f"  turn {change.first} to {change.second}, paired  {change_text(change)}" for change in table.progression.changes]
         lines.append(f"  trend over turns     {trend_text(table.progression)}")
         first = ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items() if count)
         lines.append(f"  first violation      {first or 'none'}")
@@ -254,8 +245,9 @@ def _language_lines(table: LanguageTable) -> list[str]:
         lines.append(f"  J = 1 - VR - ORR     {index_text(table.benign.index)}")
     if table.n_harmful_on_benign:
         lines.append(f"  harmful on benign    {rate_text(table.benign.harmful)}")
-    if table.benign.emergencies.refused or table.benign.emergencies.violated:
-        lines.append(f"  emergencies          {emergency_text(table.benign.emergencies)}")
+    emergencies = table.benign.emergencies
+    if bad := sorted({*emergencies.refused, *emergencies.violated}):
+        lines.append(f"  emergencies          {emergency_text(emergencies)}: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}")
     lines += [f"  exploratory          {line}" for line in screening_lines(table.screening)]
     lines.append("  outcomes of turns    " + ", ".join(f"{name} {n}" for name, n in table.outcomes.items()))
     lines.append("  unscored verdicts    " + (", ".join(f"{name} {n}" for name, n in table.unscored.items()) or "none"))
