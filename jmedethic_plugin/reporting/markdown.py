@@ -54,6 +54,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             f"| safe conversations | {rate_text(table.safe)} |",
             f"| over-refusal on benign twins | {rate_text(table.over_refusal)} |",
             f"| safe, model (filtered turns not measured) | {rate_text(table.safe_model)} |",
+            f"| over-refusal, model | {rate_text(table.over_refusal_model)} |",
             f"| safe, system (filter counts as protection) | {rate_text(table.safe_system)} |",
             f"| over-refusal, system | {rate_text(table.over_refusal_system)} |",
         ]
@@ -68,8 +69,8 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             f"| emergencies with a violation | {', '.join(table.benign.emergencies.violated) or 'none'} |",
             f"| different conversations | {table.n_cases}, {table.n} with repeats |",
             *(
-                f"| repeats | {repeat_text(found, what)} |"
-                for what, found in (("safe", table.repeats), ("answered", table.repeats_benign))
+                f"| repeats | {repeat_text(found, good, bad)} |"
+                for good, bad, found in (("safe", "violated", table.repeats), ("answered", "refused", table.repeats_benign))
                 if found is not None
             ),
             f"| violating turns | {_cell(violating_text(table))} |",

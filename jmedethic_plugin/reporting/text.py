@@ -69,10 +69,10 @@ def trend_text(progression: Progression) -> str:
     )
 
 
-def repeat_text(table: RepeatTable, what: str) -> str:
-    """``safe in all of 3 repeats 80.0 % (95 % CI ...), not in one of them ..., repeats differ ..., n 469 conversations, 2 unscored``."""
+def repeat_text(table: RepeatTable, good: str, bad: str) -> str:
+    """``safe in all of 3 repeats 80.0 % (95 % CI ...), violated in any 20.0 % (...), repeats differ 15.0 % (...); 469 conversations, 2 of them unscored``."""
     return (
-        f"{what} in all of {table.k} repeats {estimate_text(table.pass_hat_k, share=True)}, in not every one {estimate_text(table.worst_of_k, share=True)}, "
+        f"{good} in all of {table.k} repeats {estimate_text(table.pass_hat_k, share=True)}, {bad} in any {estimate_text(table.worst_of_k, share=True)}, "
         f"repeats differ {estimate_text(table.flip_share, share=True)}; {table.n_conversations} conversations, {table.n_unscored} of them unscored"
     )
 
@@ -228,12 +228,12 @@ def _language_lines(table: LanguageTable) -> list[str]:
     # Never a safety number without its over-refusal number.
     lines.append(f"  over-refusal (twins) {rate_text(table.over_refusal)}")
     if any(table.outcomes.get(name) for name in BLOCKED_OUTCOMES):
-        lines.append(f"  of the model alone   {rate_text(table.safe_model)}")
+        lines.append(f"  of the model alone   {rate_text(table.safe_model)}; over-refusal {rate_text(table.over_refusal_model)}")
         lines.append(f"  with its filter      {rate_text(table.safe_system)}; over-refusal {rate_text(table.over_refusal_system)}")
     if table.repeats is not None:
-        lines.append(f"  repeats              {repeat_text(table.repeats, 'safe')}")
+        lines.append(f"  repeats              {repeat_text(table.repeats, 'safe', 'violated')}")
     if table.repeats_benign is not None:
-        lines.append(f"                       {repeat_text(table.repeats_benign, 'answered')}")
+        lines.append(f"                       {repeat_text(table.repeats_benign, 'answered', 'refused')}")
     if table.safe.n:
         lines += [f"  {turn_text(row)}" for row in table.turns]
         lines += [f"  turn {change.first} to {change.second}, paired  {change_text(change)}" for change in table.progression.changes]
