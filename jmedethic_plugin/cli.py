@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
 
 if TYPE_CHECKING:
+    from jmedethic_plugin.core.record import CaseRecord, Manifest
     from jmedethic_plugin.core.threshold import Threshold
     from jmedethic_plugin.settings import Settings
 
@@ -69,6 +70,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
 
+    gate = commands.add_parser("gate", help="decide a run by its gate again, from its ledger; exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
+    gate.add_argument("folder", type=Path, help="run folder")
+    gate.add_argument("--gate", type=Path, metavar="FILE", help="another gate than the run's own; nothing can pass one chosen afterwards")
+    gate.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    gate.add_argument("--digest", metavar="CASE", help="print the digest of a case's text, for a waiver, and decide nothing")
+    gate.set_defaults(run=_gate)
+    compare = commands.add_parser(
+        "compare", help="runs beside each other, the first as baseline: paired differences, what got worse, a leaderboard; no gate"
+    )
+    compare.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="run folders, the baseline first")
+    compare.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
+    compare.add_argument("--markdown", type=Path, metavar="FILE", help="write everything as Markdown")
+    compare.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the runs used one")
+    compare.set_defaults(run=_compare)
+
     queue = commands.add_parser("queue", help="turns that wait for a person, and a person's decision on one")
     queue.add_argument("folder", type=Path, help="run folder")
     queue.add_argument("--show-text", action="store_true", help="also the conversation up to the turn, which may be harmful")
@@ -81,12 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     plan = commands.add_parser(
         "plan",
-        help="calls, tokens, money and time of a run before anything is spent",
+        help="calls, tokens, money, time and, with --power, statistical power of a run before anything is spent",
         usage="jmedethic plan [options as for pytest]",
         prefix_chars="\0",
     )
     plan.add_argument(
-        "options", nargs="*", help="as for the run itself: --model ID --judge ID --judge ID --lang both ...; --resume RUN takes its means"
+        "options",
+        nargs="*",
+        help="as for the run itself: --model ID --judge ID --judge ID --lang both ...; --resume RUN takes its means. "
+        "--power adds what the run will be able to show, --baseline RUN with the design effect seen there",
     )
     plan.set_defaults(run=_plan)
 
@@ -265,6 +284,61 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _gate(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.gatefile import load_gate
+    from jmedethic_plugin.reporting.text import decision_lines
+    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
+
+    manifest = read_manifest(arguments.folder)
+    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
+    try:
+        results = read_results(ledger)
+    finally:
+        ledger.close()
+    if arguments.digest is not None:
+        found = {r.case.digest for r in results.records if r.case.id == arguments.digest}
+        if not found:
+            raise ConfigError(f"--digest {arguments.digest!r}: no such case in this run; expected an id like ja-B11-temporal_override-1.")
+        print(*found, sep="\n")
+        return 0
+    decision = write_reports(arguments.folder, manifest, results, None if arguments.gate is None else load_gate(arguments.gate)).decision
+    if decision is None:
+        raise ConfigError(
+            f"{arguments.folder}: the run has no gate of its own, or is one part of a run; give --gate FILE, or merge its parts."
+        )
+    print(*decision_lines(decision), sep="\n")
+    return decision.exit_code
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.analysis.comparison import compare
+    from jmedethic_plugin.reporting.comparison import comparison_lines, comparison_markdown
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.run import read_manifest
+
+    manifests = [read_manifest(folder) for folder in arguments.folders]
+    found = compare([
+        (manifest, _records(folder, manifest, arguments.ledger)) for folder, manifest in zip(arguments.folders, manifests, strict=True)
+    ])  # fmt: skip
+    print(*comparison_lines(found), sep="\n")
+    if arguments.json is not None:
+        write_atomically(arguments.json, found.model_dump_json(indent=1) + "\n")
+    if arguments.markdown is not None:
+        write_atomically(arguments.markdown, comparison_markdown(found))
+    return 0
+
+
+def _records(folder: Path, manifest: Manifest, ledger_url: str | None) -> Iterator[CaseRecord]:
+    """Read when asked for, so that the texts of one run at a time are in memory."""
+    from jmedethic_plugin.run import open_ledger, read_results
+
+    ledger = open_ledger(folder, manifest, ledger_url)
+    try:
+        yield from read_results(ledger).records
+    finally:
+        ledger.close()
+
+
 def _queue(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.judging.queue import decide, waiting
 
@@ -372,12 +446,16 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.text import decision_lines
     from jmedethic_plugin.run import merge_runs
 
-    manifest = merge_runs(arguments.out, arguments.folders)
+    manifest, decision = merge_runs(arguments.out, arguments.folders)
     missing = f"; the parts {', '.join(map(str, manifest.missing_shards))} are missing" if manifest.missing_shards else ""
     print(f"{manifest.n_recorded} of {manifest.n_planned} planned conversations{missing}")
     print(arguments.out / "report.html")
+    if decision is not None:
+        print(*decision_lines(decision), sep="\n")
+        return decision.exit_code
     return 0 if manifest.complete else 1
 
 

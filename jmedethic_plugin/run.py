@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -22,14 +22,15 @@ from jmedethic_plugin.core.base import CANARY, content_hash
 from jmedethic_plugin.core.card import CardSummary, JudgeCard
 from jmedethic_plugin.core.case import N_TURNS, Case, item_id, split_item_id
 from jmedethic_plugin.core.family import is_dated, related
+from jmedethic_plugin.core.gate import Decision, Gate
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.labelled import LabelledAnswer
-from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting
+from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting, scale_of
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.corpus.jsonl import CaseSet
 from jmedethic_plugin.corpus.labelled import load_labelled
 from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families
-from jmedethic_plugin.corpus.selection import select_cases
+from jmedethic_plugin.corpus.selection import Selectable, select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
 from jmedethic_plugin.engine.panel import Panel
@@ -64,6 +65,8 @@ class Run:
     ledger: Ledger
     engine: Engine
     lock: FolderLock
+    n_left_out: int = 0
+    """Items the gate needs and the run's options do not select."""
 
     @classmethod
     def open(cls, settings: Settings, *, eager: bool = True) -> Run:
@@ -78,11 +81,16 @@ class Run:
         families = families_in(settings)
         banners = check_judges(settings, families)
         known: dict[str, Any] = {"families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date())}
+        if settings.gate is not None:
+            known |= _gated(settings, settings.gate, chosen)
         if settings.resume is None:
             folder, manifest = _fresh(settings, chosen, known)
         else:
             folder, manifest = _resumed(settings, chosen)
-            manifest = manifest.model_copy(update={"judge_card": known["judge_card"] or manifest.judge_card})
+            # More repeats mean more items that the gate waits for.
+            manifest = manifest.model_copy(update={
+                "judge_card": known["judge_card"] or manifest.judge_card, "expected": known.get("expected", ()),
+            })  # fmt: skip
         lock = FolderLock(folder)
         try:
             ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
@@ -92,12 +100,13 @@ class Run:
         engine = Engine(
             cases=chosen.cases, guidelines=chosen.corpus.guidelines, ledger=ledger, system_prompt=settings.system_prompt,
             target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling, limits=settings.limits,
-            threshold=settings.threshold, eager=eager,
+            threshold=settings.threshold, eager=eager, lost=_lost(manifest),
         )  # fmt: skip
         engine.start()
         # All cases before the next repeat, so that a run that is stopped has seen each of them.
         items = [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in chosen.ids]
-        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock)
+        left_out = sum(split_item_id(item)[0] not in chosen.whole for item in manifest.expected)
+        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock, left_out)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -124,6 +133,21 @@ class Run:
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
             observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
         )  # fmt: skip
+
+    def power(self, item_ids: Sequence[str]) -> list[str]:
+        """What these items will be able to show, by what an earlier run saw and else by assumption."""
+        from jmedethic_plugin.analysis.power import measure, power_lines
+
+        measured, name = {}, self.settings.baseline
+        if name is not None:
+            manifest = read_manifest(self.settings.reports / name)
+            ledger = open_ledger(self.settings.reports / name, manifest, self.settings.ledger)
+            try:
+                measured = measure(read_results(ledger).records, manifest.threshold)
+            finally:
+                ledger.close()
+        cases = [self.cases[case] for case in dict.fromkeys(split_item_id(i)[0] for i in item_ids)]
+        return power_lines(cases, self.settings.repeats, measured, measured_in=name)
 
     def n_finished(self) -> int:
         """How many of the run's items earlier sittings finished."""
@@ -153,6 +177,8 @@ class Run:
         )
         self.manifest = self.manifest.model_copy(update={
             "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
+            # Left out by the run's options, or by pytest's own.
+            "n_deselected": self.n_left_out + max(0, len(self.item_ids) - n_planned),
             "complete": len(records) >= n_planned and budget.stopped_by is None, "calls": self.ledger.count_calls(),
             "repeats": self.settings.repeats, "sittings": (*self.manifest.sittings, sitting),
         })  # fmt: skip
@@ -169,7 +195,11 @@ class Chosen:
 
     corpus: Corpus
     cases: Mapping[str, Case]
+    heads: Mapping[str, Selectable]
+    """What selecting needs of every case."""
     ids: list[str]
+    whole: frozenset[str]
+    """Ids of all parts, where the run is one of several."""
     corpus_hash: str
 
 
@@ -188,8 +218,70 @@ def choose_cases(settings: Settings) -> Chosen:
     ids = select(settings.shard)
     whole = ids if settings.shard is None else select(None)  # all parts of a run share one hash
     if case_set is None:
-        return Chosen(corpus, corpus.cases, ids, corpus.hash_of(whole))
-    return Chosen(corpus, case_set, ids, case_set.hash_of(whole))
+        return Chosen(corpus, corpus.cases, corpus.cases, ids, frozenset(whole), corpus.hash_of(whole))
+    return Chosen(corpus, case_set, case_set.heads, ids, frozenset(whole), case_set.hash_of(whole))
+
+
+def _gated(settings: Settings, gate: Gate, chosen: Chosen) -> dict[str, Any]:
+    """What the manifest holds of the gate before the first call."""
+    from jmedethic_plugin.gating import expected_items
+
+    if settings.baseline is not None:
+        read_manifest(settings.reports / settings.baseline)
+    return {
+        "gate": gate, "candidate": settings.candidate, "baseline": settings.baseline,
+        "expected": expected_items(gate, chosen.corpus, chosen.heads, settings.repeats),
+    }  # fmt: skip
+
+
+def _lost(manifest: Manifest) -> Callable[[CaseRecord], str | None] | None:
+    """What ends a run whose gate can no longer be passed; nothing where conversations of other runs or parts count too."""
+    if manifest.gate is None or not manifest.gate.stop_when_lost or manifest.pooled or manifest.shard is not None:
+        return None
+    from jmedethic_plugin.analysis.curtailment import Curtailment
+
+    return Curtailment(manifest.gate, manifest.expected).observe
+
+
+def _earlier_runs(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """Gated runs of the same candidate that lie beside this one, in the order they began."""
+    from jmedethic_plugin.gating import is_same_candidate
+
+    found = []
+    for path in sorted(folder.parent.glob("*/run.json")):
+        try:
+            other = read_manifest(path.parent)
+        except ConfigError:
+            continue  # of another release; it has another scale
+        if other.shard is None and is_same_candidate(manifest, other):
+            found.append((other.started_at, path.parent.name))
+    return tuple(name for _, name in sorted(found))
+
+
+def decide_for(
+    folder: Path, manifest: Manifest, records: Sequence[CaseRecord], tables: Tables, gate: Gate | None = None
+) -> Decision | None:
+    """What the run's gate says, or another one given afterwards; None without any, and for a part of a run.
+
+    Reads the baseline and the earlier runs that count too from the folders beside this one.
+    """
+    from jmedethic_plugin.gating import PastRun, decide_run
+
+    def past(name: str) -> PastRun | None:
+        other = folder.resolve().parent / name
+        try:
+            return PastRun(found := read_manifest(other), read_results(open_ledger(other, found)).records)
+        except ConfigError:
+            return None
+
+    if manifest.shard is not None or (gate is None and manifest.gate is None):
+        return None  # parts are decided together, once they are merged
+    pooled = {name: past(name) for name in manifest.pooled}
+    return decide_run(
+        manifest, records, tables, pooled=[run for run in pooled.values() if run is not None],
+        missing_runs=[name for name, run in pooled.items() if run is None],
+        baseline=None if manifest.baseline is None else past(manifest.baseline), gate=gate,
+    )  # fmt: skip
 
 
 def _price(settings: Settings, model: str) -> Price | None:
@@ -202,8 +294,8 @@ def _price(settings: Settings, model: str) -> Price | None:
     return known_price(model)
 
 
-def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
-    """Join the parts of a run into one folder and write its reports. Repeating it, or adding parts later, adds what is new.
+def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision | None]:
+    """Join the parts of a run into one folder, write its reports, and let its gate decide. Repeating it, or adding parts later, adds what is new.
 
     Raises
     ------
@@ -213,7 +305,7 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
     parts = {folder: read_manifest(folder) for folder in folders}
     first, *others = parts.values()
     for folder, manifest in parts.items():
-        for name in ("identity", "selection", "corpus_hash", "suite_version", "threshold"):
+        for name in ("identity", "selection", "corpus_hash", "suite_version", "threshold", "gate", "candidate", "baseline", "expected"):
             mine, theirs = getattr(manifest, name), getattr(first, name)
             if mine != theirs:
                 raise ConfigError(
@@ -244,6 +336,7 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
             "run_id": run_id, "shard": None, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
             "repeats": max(m.repeats for m in parts.values()), "started_at": min(m.started_at for m in parts.values()),
             "finished_at": max((m.finished_at for m in parts.values() if m.finished_at), default=None),
+            "n_deselected": sum(m.n_deselected for m in {m.shard: m for m in parts.values()}.values()) + (n_parts - len(present)),
             "n_planned": planned, "n_recorded": len(records), "calls": ledger.count_calls(),
             "sittings": tuple(s for m in parts.values() for s in m.sittings),
         })  # fmt: skip
@@ -251,10 +344,10 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
     finally:
         ledger.close()
     try:
-        write_reports(out, merged, results)
+        decision = write_reports(out, merged, results).decision
     finally:
         lock.release()
-    return merged
+    return merged, decision
 
 
 def _row_hash(row: Row) -> str:
@@ -283,13 +376,15 @@ def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
     return Results(records, [sentinels[name] for name in sorted(sentinels)])
 
 
-def write_reports(folder: Path, manifest: Manifest, results: Results) -> Tables:
-    """Every face of a run, from its records alone."""
+def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
+    """Every face of a run, from its records alone; with what a gate given afterwards says, where one is given."""
     from jmedethic_plugin.analysis.summary import summarize
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
     tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card)
+    if (decision := decide_for(folder, manifest, results.records, tables, gate)) is not None:
+        tables = tables.model_copy(update={"decision": decision})
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
     summary = {
         "schema_version": 1,
@@ -449,6 +544,7 @@ def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[P
         threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
         corpus_hash=chosen.corpus_hash, versions=_versions(), started_at=_now(), **known,
     )  # fmt: skip
+    manifest = manifest.model_copy(update={"pooled": _earlier_runs(folder, manifest)})
     write_manifest(folder, manifest)
     return folder, manifest
 
@@ -472,6 +568,10 @@ def _resumed(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
         raise ConfigError(
             f"--resume {manifest.run_id}: the run has {manifest.repeats} repeats, this command {settings.repeats}; only more can be added."
         )
+    if (manifest.gate, manifest.baseline, manifest.candidate) != (settings.gate, settings.baseline, settings.candidate):
+        raise ConfigError(
+            f"--resume {manifest.run_id}: --gate, --baseline or --candidate differ; they are fixed before the first call. Repeat the first command."
+        )
     if manifest.corpus_hash != chosen.corpus_hash:
         raise ConfigError(f"--resume {manifest.run_id}: its cases or guidelines have changed since. Restore them, or start a new run.")
     return folder, manifest
@@ -482,8 +582,8 @@ def _identity(settings: Settings) -> dict[str, Any]:
 
 
 def judge_identity(settings: Settings) -> dict[str, Any]:
-    """The scale: everything a verdict depends on but the answers. Scores of different scales are not compared without a bridge (`rejudge`)."""
-    return {key: value for key, value in _identity(settings).items() if "judge" in key or key == "rubric"}
+    """The scale of a run with these settings."""
+    return scale_of(_identity(settings))
 
 
 def _versions() -> dict[str, str]:

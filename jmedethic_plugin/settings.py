@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from jmedethic_plugin.core.gate import Gate
 from jmedethic_plugin.core.threshold import PROFILES, Blocked, Threshold
 from jmedethic_plugin.engine.demo import DEMO_JUDGES, DEMO_PREFIX, is_demo_id
 from jmedethic_plugin.engine.limits import RateCap
@@ -16,6 +17,7 @@ from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.prompts.judge import VERDICT_SCHEMA
 
+_T = TypeVar("_T")
 MIN_SENTINELS, SENTINEL_SHARE, SENTINELS_FROM_TURNS = 20, 0.02, 300
 
 
@@ -34,6 +36,12 @@ class Settings:
     families: Mapping[str, str] = field(default_factory=dict)
     """Family of a model whose name does not tell it, by id."""
     judge_card: Path | None = None
+    gate: Gate | None = None
+    """The rule over the whole run; languages, repeats, threshold and sample follow it."""
+    baseline: str | None = None
+    """Run to compare with: its folder under `reports`."""
+    candidate: str | None = None
+    """What the target's maker calls the version under test."""
     sentinels: int | None = None
     """Answers with a known label to mix in; None: as many as the method asks for, see `n_sentinels`."""
     allow_related_judges: bool = False
@@ -201,6 +209,23 @@ def rates_of(requests: Iterable[str], tokens: Iterable[str]) -> dict[str, RateCa
                 raise ConfigError(f"{name} {option!r}: expected MODEL=NUMBER, a number a minute above 0, e.g. openai/x=500.")
             caps.setdefault(model, {})[key] = float(number)
     return {model: RateCap(**cap) for model, cap in caps.items()}
+
+
+def fixed_by(gate: Gate | None, option: str, given: _T | None, fixed: _T | None, default: _T) -> _T:
+    """What an option amounts to: the given value, the gate's, or the default.
+
+    Raises
+    ------
+    ConfigError
+        The given value is not the gate's.
+    """
+    if gate is None or fixed is None:
+        return default if given is None else given
+    if given is not None and given != fixed:
+        raise ConfigError(
+            f"{option} {given}: the gate {gate.name!r} fixes {fixed}. Leave the option out, or change the gate file before the run."
+        )
+    return fixed
 
 
 def shard_of(option: str | None) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
+from jmedethic_plugin.analysis.findings import mean_points
 from jmedethic_plugin.analysis.rates import Judged, RateRow, rate_row
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.case import N_TURNS
@@ -17,9 +18,6 @@ from jmedethic_plugin.stats.paired import PairedTest, TrendTest, hodges_lehmann,
 from jmedethic_plugin.stats.repeats import RepeatTable, repeat_table
 
 TURN_NUMBERS = tuple(range(1, N_TURNS + 1))
-
-_CasePoints = tuple[str, list[dict[int, float]]]
-"""A case's guideline, and for each of its repeats the points of each turn that both judges scored."""
 
 
 class TurnChange(Value):
@@ -59,9 +57,9 @@ class Progression(Value):
 
 
 def progression(adversarial: Sequence[Judged]) -> Progression:
-    """The paired analysis of turns; points are the mean of the judges, as in the paper's medians."""
+    """The paired analysis of turns; points are those the threshold looks at."""
     points = _points(adversarial)
-    complete = [row for _, row in _complete(points, TURN_NUMBERS)]
+    complete = [found for _, row in points if len(found := [p for p in row if p is not None]) == N_TURNS]
     return Progression(
         changes=_changes(points),
         trend=page_trend(complete) if len(complete) > 1 else None,
@@ -86,30 +84,20 @@ def answers_by_case(rows: Sequence[Judged], answer: Callable[[Judged], bool | No
     return found
 
 
-def _points(adversarial: Sequence[Judged]) -> list[_CasePoints]:
-    repeats: dict[str, list[dict[int, float]]] = defaultdict(list)
+def _points(adversarial: Sequence[Judged]) -> list[tuple[str, tuple[float | None, ...]]]:
+    """For each case its guideline and the points of each turn."""
+    repeats: dict[str, list[Judged]] = defaultdict(list)
     for row in adversarial:
-        means = {t.turn_number: mean for t in row.record.turns if t.panel is not None and (mean := t.panel.mean) is not None}
-        repeats[row.record.case.id].append(means)
-    guideline = {row.record.case.id: row.record.case.guideline_id for row in adversarial}
-    return [(guideline[case], found) for case, found in repeats.items()]
+        repeats[row.record.case.id].append(row)
+    return [(of[0].record.case.guideline_id, mean_points([row.record for row in of], of[0].threshold)) for of in repeats.values()]
 
 
-def _complete(points: Sequence[_CasePoints], turn_numbers: Sequence[int]) -> list[tuple[str, tuple[float, ...]]]:
-    """Guideline and mean points of these turns, over the repeats with all of them scored, for each case that has one."""
-    found = [
-        (guideline, [[means[n] for n in turn_numbers] for means in repeats if means.keys() >= set(turn_numbers)])
-        for guideline, repeats in points
-    ]
-    return [(guideline, tuple(sum(p) / len(p) for p in zip(*rows, strict=True))) for guideline, rows in found if rows]
-
-
-def _changes(points: Sequence[_CasePoints]) -> tuple[TurnChange, ...]:
-    found = [
-        (pair, [g for g, _ in rows], [p[0] for _, p in rows], [p[1] for _, p in rows])
-        for pair in combinations(TURN_NUMBERS, 2)
-        if (rows := _complete(points, pair))
-    ]
+def _changes(points: Sequence[tuple[str, tuple[float | None, ...]]]) -> tuple[TurnChange, ...]:
+    found = []
+    for first, second in combinations(TURN_NUMBERS, 2):
+        pairs = [(g, a, b) for g, row in points if (a := row[first - 1]) is not None and (b := row[second - 1]) is not None]
+        if pairs:
+            found.append(((first, second), *zip(*pairs, strict=True)))
     tests = [wilcoxon_pratt(later, earlier) for _, _, earlier, later in found]
     return tuple(
         TurnChange(

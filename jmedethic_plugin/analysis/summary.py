@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
+from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_lingual, turn_decay
 from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
 from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
 from jmedethic_plugin.analysis.rates import Judged, RateRow, SafeRow, rate_row, safe_rows
@@ -13,6 +14,7 @@ from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import TWIN_LEVELS, Case
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.gate import Decision
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
@@ -96,6 +98,8 @@ class LanguageTable(Value):
     safe_system: RateRow
     """The same of the system: a provider's filter counts as protection."""
     turns: tuple[TurnRow, ...]
+    decay: TurnDecay | None
+    """Change of points from the first to the last turn; None without an adversarial conversation."""
     first_violation: dict[str, int]
     """Adversarial conversations by the first turn below the threshold."""
     progression: Progression
@@ -143,6 +147,10 @@ class Tables(Value):
 
     threshold: str
     languages: tuple[LanguageTable, ...]
+    cross_lingual: CrossLingual | None
+    """The same scenes in Japanese and in English; None where only one language was played."""
+    decision: Decision | None = None
+    """What the run's gate says; None for a run without one."""
 
 
 def summarize(
@@ -164,6 +172,7 @@ def summarize(
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
         ),
+        cross_lingual=cross_lingual(ordered, threshold),
     )
 
 
@@ -186,6 +195,7 @@ def _language(
         safe_system=rate_row("system", system, lambda j: j.safe),
         turns=tuple(_turn(number, [j.record for j in adversarial]) for number in TURN_NUMBERS),
         first_violation={str(n): first.get(str(n), 0) for n in TURN_NUMBERS},
+        decay=turn_decay(records, threshold),
         progression=progression(adversarial),
         by_strategy=safe_rows(adversarial, benign, _strategy, STRATEGY_IDS),
         by_category=safe_rows(adversarial, benign, lambda case: case.category),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from jmedethic_plugin.core.base import Language, Value
 from jmedethic_plugin.core.card import CardSummary
 from jmedethic_plugin.core.case import Case
+from jmedethic_plugin.core.gate import Gate
 from jmedethic_plugin.core.threshold import Assessment, Threshold, ThresholdFailure, assess
 from jmedethic_plugin.core.transcript import Turn
 from jmedethic_plugin.core.verdict import PanelVerdict, Scored
@@ -114,6 +116,18 @@ class Manifest(Value):
     selection: dict[str, Any]
     judge_card: CardSummary | None = None
     """What is known of the judges' error; None where no card was given."""
+    candidate: str | None = None
+    """What the target's maker calls the version under test; two runs of one candidate count together in a gate."""
+    gate: Gate | None = None
+    """The release gate, fixed before the first call."""
+    expected: tuple[str, ...] = ()
+    """Items the gate needs."""
+    n_deselected: int = 0
+    """Of those, how many the command left out."""
+    baseline: str | None = None
+    """Run to compare with."""
+    pooled: tuple[str, ...] = ()
+    """Earlier gated runs of the same candidate."""
     rejudged_from: str | None = None
     """The run whose answers were judged again."""
     shard: tuple[int, int] | None = None
@@ -132,3 +146,8 @@ class Manifest(Value):
     calls: dict[str, int] | None = None
     """Calls in the ledger by role and outcome, over all sittings of this run."""
     sittings: tuple[Sitting, ...] = ()
+
+
+def scale_of(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The scale of a run: everything a verdict depends on but the answers. Scores of different scales are not compared without a bridge (`rejudge`)."""
+    return {key: value for key, value in identity.items() if "judge" in key or key == "rubric"}

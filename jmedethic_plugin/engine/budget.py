@@ -58,12 +58,18 @@ class Budget:
         self.n_unpriced = 0
         self.stopped_by: str | None = None
         """Which cap ended the run, in words."""
+        self._stopped = False
         self._open_calls = 0
         self._open_tokens = 0.0
         self._open_usd = 0.0
         self._seen: dict[str, _Seen] = {}
         self._clock = clock
         self._started_at = clock()
+
+    def stop(self, reason: str) -> None:
+        """Let no further call begin."""
+        self.stopped_by = self.stopped_by or reason
+        self._stopped = True
 
     def estimate(self, endpoint: str, messages: tuple[Message, ...], sampling: Sampling) -> tuple[float, float]:
         """Prompt and completion tokens a call will probably take."""
@@ -73,6 +79,8 @@ class Budget:
 
     def reserve(self, endpoint: str, messages: tuple[Message, ...], sampling: Sampling, price: Price | None) -> Reservation | None:
         """Set aside what a call may cost; None when a cap stands against it."""
+        if self._stopped:
+            return None
         prompt, completion = self.estimate(endpoint, messages, sampling)
         wanted = Reservation(0.0 if price is None else price.of(prompt, completion), prompt + completion, price is not None)
         caps = self.caps

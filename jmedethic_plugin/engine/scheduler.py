@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -77,6 +77,7 @@ class Engine:
     def __init__(
         self, *, cases: Mapping[str, Case], guidelines: Mapping[str, Guideline], ledger: Ledger, system_prompt: str | None,
         target_sampling: Sampling, judge_sampling: Sampling, limits: Limits, threshold: Threshold, eager: bool = True,
+        lost: Callable[[CaseRecord], str | None] | None = None,
     ) -> None:  # fmt: skip
         self._cases = cases
         self._guidelines = guidelines
@@ -85,6 +86,7 @@ class Engine:
         self._sampling: dict[ModelRole, Sampling] = {"target": target_sampling, "judge": judge_sampling}
         self._limits = limits
         self._threshold = threshold
+        self._lost = lost
         self._window = max(1, int(limits.max_in_flight * WINDOW_PER_SLOT)) if eager else limits.max_in_flight
         self._owner = secrets.token_hex(8)
         self.budget = Budget(limits.caps)
@@ -315,3 +317,5 @@ class Engine:
         self.progress.n_done += 1
         self.progress.n_unsafe += result.finding == "violation"
         self.progress.n_not_measured += result.status == "not_measured"
+        if self._lost is not None and (reason := self._lost(record)) is not None:
+            self.budget.stop(reason)

@@ -37,6 +37,9 @@ ENGINE_WARNINGS = (
     "ignore::ResourceWarning",
 )
 
+_ENDS_OF_A_RUN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""A gate decides about these; a run that was interrupted or broke down keeps pytest's own code, which is never 0."""
+
 NO_MODEL = (
     "no target model: these cases talk to a model, and none is chosen by default. Write for example\n"
     "  pytest --model demo/steadfast                                  (offline demonstration)\n"
@@ -100,7 +103,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--lang",
         dest="jmedethic_lang",
         choices=[*LANGUAGES, "both"],
-        default="ja",
         help="language of the cases (default: ja)",
     )
     add(
@@ -124,7 +126,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         help="draw N scenes, spread over strategies and guidelines",
     )
-    add("--sample-seed", dest="jmedethic_seed", metavar="N", type=int, default=0, help="seed of --sample (default: 0)")
+    add("--sample-seed", dest="jmedethic_seed", metavar="N", type=int, help="seed of --sample (default: 0)")
     add("--api-base", dest="jmedethic_api_base", metavar="URL", help="OpenAI-compatible address of the target")
     add(
         "--judge-api-base",
@@ -154,11 +156,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=2048,
         help="token limit of a reply (default: 2048)",
     )
+    add("--gate", dest="jmedethic_gate", metavar="FILE", help="decide by this gate file: exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
+    add(
+        "--baseline",
+        dest="jmedethic_baseline",
+        metavar="RUN",
+        help="earlier run under reports that the gate compares with; --power takes its resemblance within guidelines",
+    )
+    add(
+        "--candidate",
+        dest="jmedethic_candidate",
+        metavar="NAME",
+        help="version of the target under test; gated runs of one candidate count together",
+    )
     add(
         "--profile",
         dest="jmedethic_profile",
         choices=sorted(PROFILES),
-        default="release",
         help="threshold profile (default: release)",
     )
     add(
@@ -172,10 +186,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--blocked",
         dest="jmedethic_blocked",
         choices=["not_measured", "safe"],
-        default="not_measured",
         help="what a turn stopped by the provider's filter counts as (default: not_measured, which is red; both rates are reported)",
     )
-    add("--repeats", dest="jmedethic_repeats", metavar="K", type=int, default=1, help="play every case K times (default: 1)")
+    add("--repeats", dest="jmedethic_repeats", metavar="K", type=int, help="play every case K times (default: 1)")
     add(
         "--shard",
         dest="jmedethic_shard",
@@ -211,8 +224,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="US dollars for a million prompt and completion tokens of a model; may repeat",
     )
     add(
-        "--plan", dest="jmedethic_plan", action="store_true", help="print calls, tokens, money and time of this run, and end without a call"
+        "--plan",
+        dest="jmedethic_plan",
+        action="append_const",
+        const="cost",
+        default=[],
+        help="print calls, tokens, money and time of this run, and end without a call",
     )
+    add("--power", dest="jmedethic_plan", action="append_const", const="power", help="as --plan, and what the run will be able to show")
     add(
         "--call-timeout",
         dest="jmedethic_timeout_s",
@@ -393,16 +412,19 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if not isinstance(run, ControllerSession) or not session.config.getoption("jmedethic_plan"):
         return None
     with _usage_errors():
-        for line in run.plan_lines():
+        lines = run.power_lines() if "power" in session.config.getoption("jmedethic_plan") else []
+        for line in [*run.plan_lines(), *lines]:
             session.config.get_terminal_writer().line(line)
     return True
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the engine and write the reports; first, because on Ctrl-C xdist waits for its workers and they for the engine."""
+    """Stop the engine, write the reports, let the gate decide; first, because on Ctrl-C xdist waits for its workers and they for the engine."""
     if (run := session.config.stash.get(SESSION, None)) is not None:
         run.finish()
+        if isinstance(run, ControllerSession) and run.exit_code is not None and session.exitstatus in _ENDS_OF_A_RUN:
+            session.exitstatus = run.exit_code
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -478,6 +500,7 @@ class _usage_errors:  # noqa: N801  # used like a function
 
 
 def _settings(config: pytest.Config) -> Settings:
+    from jmedethic_plugin.corpus.gatefile import load_gate
     from jmedethic_plugin.corpus.loading import corpus_root
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.ports import Sampling
@@ -487,6 +510,7 @@ def _settings(config: pytest.Config) -> Settings:
         default_in_flight,
         default_judges,
         families_of,
+        fixed_by,
         prices_of,
         rates_of,
         shard_of,
@@ -499,6 +523,20 @@ def _settings(config: pytest.Config) -> Settings:
         system_prompt = None if prompt_file is None else Path(prompt_file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"--system-prompt {prompt_file!r}: unreadable ({exc}); expected a UTF-8 text file.") from exc
+    gate = load_gate(Path(option("jmedethic_gate"))) if option("jmedethic_gate") else None
+    baseline = Path(option("jmedethic_baseline")).name if option("jmedethic_baseline") else None
+    if gate is None and (option("jmedethic_candidate") or (baseline is not None and "power" not in option("jmedethic_plan", []))):
+        raise ConfigError("--baseline and --candidate say something to a gate only (--baseline also to --power); add --gate FILE.")
+    rule = None if gate is None else gate.measurement
+    repeats = option("jmedethic_repeats") or (1 if rule is None else rule.repeats)
+    if rule is not None and repeats < rule.repeats:
+        raise ConfigError(f"--repeats {repeats}: the gate needs at least {rule.repeats}.")
+    if gate is not None and option("jmedethic_min_points") is not None:
+        raise ConfigError(f"--min-points: the gate {gate.name!r} fixes the profile {gate.measurement.profile}. Leave the option out.")
+    languages = None if rule is None else rule.languages[0] if len(rule.languages) == 1 else "both"
+    lang = option("jmedethic_lang") or languages or "ja"
+    if lang != "both" and languages not in (None, lang):
+        raise ConfigError(f"--lang {lang}: the gate needs {languages}.")
     model = option("jmedethic_model")
     given = tuple(option("jmedethic_judges") or config.getini("jmedethic_judges"))
     judges, third = default_judges(model, given, option("jmedethic_third") or config.getini("jmedethic_third_judge") or None)
@@ -513,17 +551,24 @@ def _settings(config: pytest.Config) -> Settings:
         sentinels=option("jmedethic_sentinels"),
         allow_related_judges=option("jmedethic_allow_related"),
         allow_alias=option("jmedethic_allow_alias"),
-        lang=option("jmedethic_lang"),
+        gate=gate,
+        baseline=baseline,
+        candidate=option("jmedethic_candidate"),
+        lang=lang,
         guidelines=tuple(option("jmedethic_guidelines") or ()),
         strategies=tuple(option("jmedethic_strategies") or ()),
-        sample=option("jmedethic_sample"),
-        seed=option("jmedethic_seed"),
+        sample=fixed_by(gate, "--sample", option("jmedethic_sample"), rule and rule.sample, None),
+        seed=fixed_by(gate, "--sample-seed", option("jmedethic_seed"), rule and rule.seed, 0),
         api_base=option("jmedethic_api_base"),
         judge_api_base=option("jmedethic_judge_api_base"),
         served_as=option("jmedethic_served_as"),
         system_prompt=system_prompt,
         target_sampling=Sampling(temperature=option("jmedethic_temperature"), max_tokens=option("jmedethic_max_tokens")),
-        threshold=threshold_of(option("jmedethic_profile"), option("jmedethic_min_points"), option("jmedethic_blocked")),
+        threshold=threshold_of(
+            fixed_by(gate, "--profile", option("jmedethic_profile"), rule and rule.profile, "release"),
+            option("jmedethic_min_points"),
+            fixed_by(gate, "--blocked", option("jmedethic_blocked"), None if gate is None else gate.threshold.blocked, "not_measured"),
+        ),
         limits=Limits(
             max_in_flight=option("jmedethic_max_in_flight") or default_in_flight(model, judges, option("jmedethic_api_base")),
             caps=Caps(
@@ -536,7 +581,7 @@ def _settings(config: pytest.Config) -> Settings:
             conversation_s=option("jmedethic_conversation_s"),
         ),
         prices=prices_of(option("jmedethic_prices")),
-        repeats=option("jmedethic_repeats"),
+        repeats=repeats,
         shard=shard_of(option("jmedethic_shard")),
         case_files=tuple(Path(f) for f in option("jmedethic_case_files") or ()),
         ledger=option("jmedethic_ledger") or os.environ.get("JMEDETHIC_LEDGER"),

@@ -85,6 +85,10 @@ class ControllerSession:
         """What the run would take; nothing is called."""
         return self.run.plan(self._planned or self.item_ids).lines()
 
+    def power_lines(self) -> list[str]:
+        """What the run would be able to show."""
+        return self.run.power(self._planned or self.item_ids)
+
     def plan(self, item_ids: list[str]) -> None:
         """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
         if self._planned is None:
@@ -124,6 +128,14 @@ class ControllerSession:
             f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {len(self.item_ids)} conversations, run {self.run.manifest.run_id}",
             f"jmedethic: {settings.threshold}",
         ]
+        if settings.gate is not None:
+            gate, pooled = settings.gate, self.run.manifest.pooled
+            signed = f"approved by {gate.approved_by}, {gate.approved_on}" if gate.approved_by else "approved by nobody"
+            lines.append(f"jmedethic: gate {gate.name} ({gate.content_hash[:12]}), {signed}")
+            if pooled:
+                lines.append(
+                    f"jmedethic: earlier gated runs of this candidate count too: {', '.join(pooled)} (another version: --candidate NAME)"
+                )
         if settings.resume is not None:
             n = self.run.n_finished()
             lines.append(f"jmedethic: {n} conversations are in the ledger, {len(self.item_ids) - n} are to be played")
@@ -146,6 +158,13 @@ class ControllerSession:
             self.run.abandon()
             return
         self._tables = self.run.close(len(self._planned))
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the gate's decision exits with; 0 for a part of a run, which `jmedethic merge` decides with the others; None without a gate."""
+        if self._tables is None or self.run.manifest.gate is None:
+            return None
+        return 0 if self._tables.decision is None else self._tables.decision.exit_code
 
     def summary(self) -> list[str]:
         """The terminal summary of a finished run; nothing when no run took place."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.effects import SCREENING_LEVEL, ScreeningRow
+from jmedethic_plugin.analysis.findings import TurnDecay
 from jmedethic_plugin.analysis.rates import SafeRow
 from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.record import Manifest
@@ -15,9 +16,12 @@ from jmedethic_plugin.reporting.text import (
     card_text,
     change_text,
     classes_text,
+    cross_lingual_text,
+    decay_text,
     emergency_text,
     family_text,
     index_text,
+    p_text,
     panel_text,
     rate_text,
     repeat_text,
@@ -25,6 +29,7 @@ from jmedethic_plugin.reporting.text import (
     screening_text,
     sentinel_text,
     trend_text,
+    turn_change_text,
     violating_text,
     visible,
 )  # fmt: skip
@@ -32,18 +37,27 @@ from jmedethic_plugin.reporting.text import (
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
     """The summary as Markdown."""
-    lines = [f"# JMedEthic: {_cell(str(manifest.identity['model']))}", ""]
+    lines = [f"# JMedEthic: {cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     for banner in manifest.banners:
-        lines += [f"> **{_cell(banner)}**", ""]
+        lines += [f"> **{cell(banner)}**", ""]
+    if (d := tables.decision) is not None:
+        lines += [
+            f"## Gate {cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
+            "",
+            "| criterion | outcome | reason |",
+            "| --- | --- | --- |",
+        ]
+        lines += [f"| {c.name} {c.language or ''} | {c.status} | {cell(c.reason.en)}<br>{cell(c.reason.ja)} |" for c in d.criteria]
+        lines += ["", f"- gate hash: `{d.gate_hash}`", *([f"- counted together with: {', '.join(d.pooled)}"] if d.pooled else []), ""]
     if (family := family_text(manifest)) is not None:
-        lines.append(f"- {_cell(family)}")
+        lines.append(f"- {cell(family)}")
     lines += [
-        f"- {_cell(card_text(manifest))}",
+        f"- {cell(card_text(manifest))}",
         f"- run: `{manifest.run_id}`",
-        f"- judges: {', '.join(_cell(str(j)) for j in manifest.identity['judges'])}",
-        f"- threshold: {_cell(tables.threshold)}; points from 1 to 10, 10 safest",
+        f"- judges: {', '.join(cell(str(j)) for j in manifest.identity['judges'])}",
+        f"- threshold: {cell(tables.threshold)}; points from 1 to 10, 10 safest",
         f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
         + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
@@ -73,7 +87,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
                 for good, bad, found in (("safe", "violated", table.repeats), ("answered", "refused", table.repeats_benign))
                 if found is not None
             ),
-            f"| violating turns | {_cell(violating_text(table))} |",
+            f"| violating turns | {cell(violating_text(table))} |",
             f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
             f"| sentinels | {sentinel_text(table) or 'none'} |",
@@ -89,6 +103,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             lines.append(f"| {turn.turn_number} | {numbers} | {turn.n_unscored} | {turn.n_not_judged} |")
         lines += [
             "",
+            *_decay(table.decay),
             *_turns(table),
             *_rates("strategy", table.by_strategy, table.screening.strategies),
             *_rates("category", table.by_category),
@@ -98,14 +113,34 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             "",
             *_expected(table),
         ]
+    if (found := tables.cross_lingual) is not None:
+        lines += ["## ja beside en", "", cross_lingual_text(found).en, ""]
+        lines += ["Safe in English, unsafe in Japanese:", "", *(f"- {name}" for name in found.safe_only_in_english or ["none"]), ""]
     return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
+
+
+def _decay(decay: TurnDecay | None) -> list[str]:
+    if decay is None:
+        return []
+    rows = [
+        f"| {row.strategy} | {row.n} | {change_text(row.change)} | {'-' if row.p_holm is None else p_text(row.p_holm)} |"
+        for row in decay.by_strategy
+    ]
+    return [
+        f"Turn decay {decay_text(decay).en}",
+        "",
+        "| strategy | n | last minus first turn | trend (Page, Holm) |",
+        "| --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
 
 
 def _turns(table: LanguageTable) -> list[str]:
     return [
         "| turns | paired: Hodges-Lehmann shift with an interval over guidelines; Wilcoxon (Pratt) adjusted by Holm |",
         "| --- | --- |",
-        *(f"| {change.first}-{change.second} | {change_text(change)} |" for change in table.progression.changes),
+        *(f"| {change.first}-{change.second} | {turn_change_text(change)} |" for change in table.progression.changes),
         f"| 1-2-3 | {trend_text(table.progression)} |",
         "",
         "| turn | violated here, of those not violated before | violated so far, of all | stopped here by the filter |",
@@ -148,5 +183,6 @@ def _expected(table: LanguageTable) -> list[str]:
     ]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Text that cannot break out of a table cell."""
     return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

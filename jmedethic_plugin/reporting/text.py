@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jmedethic_plugin.analysis.effects import Screening, ScreeningRow
+from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay
 from jmedethic_plugin.analysis.over_refusal import EmergencyTable, Index, OverRefusalTable
 from jmedethic_plugin.analysis.progression import Progression, TurnChange
 from jmedethic_plugin.analysis.rates import RateRow
 from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, Tables, TurnRow
+from jmedethic_plugin.core.base import Bilingual
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.gate import Decision
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.text import has_invisible, is_invisible
+from jmedethic_plugin.core.threshold import Aggregate
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
 from jmedethic_plugin.stats.agreement import spearman_brown
 from jmedethic_plugin.stats.repeats import RepeatTable
@@ -17,7 +23,7 @@ from jmedethic_plugin.stats.repeats import RepeatTable
 DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
 NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval."
 
-_LANGUAGE_NAMES = {"ja": "Japanese", "en": "English"}
+LANGUAGE_NAMES = {"ja": "Japanese", "en": "English"}
 
 
 def percent(value: float) -> str:
@@ -49,16 +55,9 @@ def turn_text(row: TurnRow) -> str:
     return f"turn {row.turn_number}: {points}  unscored {row.n_unscored}  not judged {row.n_not_judged}"
 
 
-def p_text(p: float) -> str:
-    """``p < .001`` or ``p .023``."""
-    return "p < .001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1)
-
-
-def change_text(change: TurnChange) -> str:
+def turn_change_text(change: TurnChange) -> str:
     """``shift -2.00 (95 % CI -2.50 to -1.50) points, p < .001, Cliff's delta -0.51, n 469``."""
-    return (
-        f"shift {estimate_text(change.shift)} points, {p_text(change.p_holm)}, Cliff's delta {change.cliffs_delta:+.2f}, n {change.test.n}"
-    )
+    return f"shift {change_text(change.shift)}, {p_text(change.p_holm)}, Cliff's delta {change.cliffs_delta:+.2f}, n {change.test.n}"
 
 
 def trend_text(progression: Progression) -> str:
@@ -136,6 +135,58 @@ def estimate_text(estimate: Estimate | None, *, share: bool = False) -> str:
     return f"{estimate.point:.2f} (95 % CI {estimate.low:.2f} to {estimate.high:.2f})"
 
 
+def change_text(estimate: Estimate | None, *, share: bool = False) -> str:
+    """``-0.52 points (95 % CI -0.80 to -0.24)`` or, of a share, ``-3.2 percentage points (95 % CI -6.0 to -0.4)``."""
+    if estimate is None:
+        return "no interval: fewer than two guidelines"
+    factor, digits, unit = (100, 1, "percentage points") if share else (1, 2, "points")
+    point, low, high = (f"{factor * x + 0.0:+.{digits}f}" for x in (estimate.point, estimate.low, estimate.high))
+    return f"{point} {unit} (95 % CI {low} to {high})"
+
+
+def p_text(p: float) -> str:
+    """``p 0.012``; ``p < 0.001`` below that."""
+    return f"p {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+_AGGREGATES: dict[Aggregate, Bilingual] = {
+    "adjudicated": Bilingual(ja="裁定後の点数", en="adjudicated points"),
+    "mean": Bilingual(ja="評価モデルの平均点", en="mean points of the judges"),
+    "min": Bilingual(ja="低いほうの評価の点数", en="lowest points of the judges"),
+}
+
+
+def decay_text(decay: TurnDecay) -> Bilingual:
+    """Whether points fall over the turns, in one sentence."""
+    what = _AGGREGATES[decay.aggregate]
+    if decay.change is None or decay.trend is None or decay.first is None or decay.last is None:
+        return Bilingual(
+            ja=f"ターンによる低下は判定できません: 全ターンに点数のある会話が{decay.n}件(測定なし {decay.n_not_measured}件)で、指針が二つ以上必要です。",
+            en=f"not told: {decay.n} conversations with points on every turn, {decay.n_not_measured} not measured, and two guidelines are needed.",
+        )
+    low, high = decay.change.low, decay.change.high
+    return Bilingual(
+        ja=f"{'ターンによる低下あり' if decay.decay else 'ターンによる低下は認められません'}: {what.ja}(1から10、10が最も安全)は最初のターンの平均{decay.first:.2f}から最後のターンの{decay.last:.2f}へ"
+        f"{decay.change.point:+.2f}点(95 %区間 {low:+.2f}から{high:+.2f}、指針を単位とするt)、n {decay.n}会話、測定なし {decay.n_not_measured}会話、Pageの傾向検定 {p_text(decay.trend.p)}。",
+        en=f"{'FOUND' if decay.decay else 'not found'}: {what.en} (1-10, 10 safest) go from {decay.first:.2f} on the first turn to {decay.last:.2f} on the last, {change_text(decay.change)}, "
+        f"{decay.change.method}, n {decay.n} conversations, {decay.n_not_measured} not measured, Page's trend {p_text(decay.trend.p)}.",
+    )  # fmt: skip
+
+
+def cross_lingual_text(found: CrossLingual) -> Bilingual:
+    """What English results hide of Japanese ones, in one sentence."""
+    d = found.difference
+    interval = (
+        "区間なし(指針が二つ以上必要)" if d is None else f"{100 * d.point:+.1f}ポイント(95 %区間 {100 * d.low:+.1f}から{100 * d.high:+.1f})"
+    )
+    return Bilingual(
+        ja=f"両言語で実施した場面 {found.n}件(会話単位、全反復で安全なものを安全とする)のうち、英語でのみ安全 {found.n_only_en}件、日本語でのみ安全 {found.n_only_ja}件、両方で安全 {found.n_both_safe}件、"
+        f"どちらでも安全でない {found.n_neither}件、測定なし {found.n_not_measured}件。安全率の差(日本語-英語) {interval}、McNemarの正確検定 {p_text(found.p)}。",
+        en=f"of {found.n} scenes played in both languages (unit: conversation, safe when it is in every repeat) {found.n_only_en} are safe only in English, {found.n_only_ja} only in Japanese, "
+        f"{found.n_both_safe} in both, {found.n_neither} in neither, {found.n_not_measured} not measured; share safe, Japanese minus English, {change_text(d, share=True)}, exact McNemar {p_text(found.p)}.",
+    )  # fmt: skip
+
+
 def agreement_lines(table: LanguageTable) -> list[str]:
     """How far the two judges agree; the SD of the scores beside it, for a narrow spread makes any coefficient look bad."""
     a = table.judges
@@ -194,11 +245,30 @@ def family_text(manifest: Manifest) -> str | None:
     return f"family not known (--family MODEL=FAMILY): {', '.join(unknown)}; that the judges are not related is not shown"
 
 
+def shortened(lines: Sequence[str]) -> list[str]:
+    """The first lines of many; the terminal is no place for hundreds."""
+    most = 20
+    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
+
+
 def visible(text: str) -> str:
     """Text with control, bidi and other invisible characters shown as ``<U+202E>``, so that a terminal or page cannot be steered."""
     if not has_invisible(text):
         return text
     return "".join(ch if ch in "\n\t" or not is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
+
+
+def decision_lines(decision: Decision) -> list[str]:
+    """The gate's verdict, what stands against a PASS first, then what is met."""
+    demo = " (demo: measures nothing)" if decision.demo else ""
+    order = {"fail": 0, "inconclusive": 1, "pass": 2}
+    lines = [f"GATE {decision.gate} ({decision.gate_hash[:12]}): {decision.verdict}{demo}"]
+    for c in sorted(decision.criteria, key=lambda c: order[c.status]):
+        place = f" {c.language}" if c.language else ""
+        lines.append(f"  {c.status:<12} {c.name}{place}: {visible(c.reason.en)}")
+    if decision.pooled:
+        lines.append(f"  counted together with the earlier runs {', '.join(decision.pooled)}")
+    return lines
 
 
 def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
@@ -207,6 +277,8 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     if manifest.demo:
         lines.insert(0, DEMO_NOTICE)
     lines[0:0] = [f"WARNING: {banner}" for banner in manifest.banners]
+    if tables.decision is not None:
+        lines += decision_lines(tables.decision)
     lines.append(f"threshold {tables.threshold} (scale 1-10, 10 safest)")
     lines.append(card_text(manifest))
     if (family := family_text(manifest)) is not None:
@@ -220,11 +292,14 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
         lines.append(f"STOPPED by the limit of {stopped_by}; resuming the run goes on from here")
     for table in tables.languages:
         lines += ["", *_language_lines(table)]
+    if (found := tables.cross_lingual) is not None:
+        lines += ["", f"Japanese beside English: {cross_lingual_text(found).en}"]
+        lines += [f"  safe in English, unsafe in Japanese: {text}" for text in shortened(found.safe_only_in_english)]
     return [*lines, "", f"{NOT_CLINICAL} {review_text(tables)}"]
 
 
 def _language_lines(table: LanguageTable) -> list[str]:
-    lines = [f"{_LANGUAGE_NAMES[table.language]} ({table.language})", f"  safe conversations   {rate_text(table.safe)}"]
+    lines = [f"{LANGUAGE_NAMES[table.language]} ({table.language})", f"  safe conversations   {rate_text(table.safe)}"]
     # Never a safety number without its over-refusal number.
     lines.append(f"  over-refusal (twins) {rate_text(table.over_refusal)}")
     if any(table.outcomes.get(name) for name in BLOCKED_OUTCOMES):
@@ -236,10 +311,11 @@ def _language_lines(table: LanguageTable) -> list[str]:
         lines.append(f"                       {repeat_text(table.repeats_benign, 'answered', 'refused')}")
     if table.safe.n:
         lines += [f"  {turn_text(row)}" for row in table.turns]
-        lines += [f"  turn {change.first} to {change.second}, paired  {change_text(change)}" for change in table.progression.changes]
-        lines.append(f"  trend over turns     {trend_text(table.progression)}")
+        lines += [f"  turn {change.first} to {change.second}, paired  {turn_change_text(change)}" for change in table.progression.changes]
         first = ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items() if count)
         lines.append(f"  first violation      {first or 'none'}")
+    if table.decay is not None:
+        lines.append(f"  turn decay           {decay_text(table.decay).en}")
     if table.over_refusal.n:
         lines.append(f"  benign replies       {classes_text(table.benign)}")
         lines.append(f"  J = 1 - VR - ORR     {index_text(table.benign.index)}")

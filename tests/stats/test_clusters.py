@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmedethic_plugin.stats.clusters import effective_n
+from jmedethic_plugin.stats.intervals import clustered_bound
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abcdef")), min_size=1, max_size=60))
@@ -33,14 +34,23 @@ def test_unequal_sizes_by_hand():
     ("values", "clusters", "expected"),
     [
         ([0] * 469, [str(i // 7) for i in range(469)], 234.5),  # no failure: the planning value
-        ([0, 1, 0, 1], "aaaa", 2),
-        ([0, 0, 0], "aab", 1.8),  # weighted size 5/3 < 2
+        ([0, 1, 0, 1], "aaaa", 4 / (1 + 3 / 6)),
+        ([0, 0, 0], "aab", 3 / (1 + (5 / 3 - 1) / 6)),  # weighted size 5/3
         ([1, 1, 0], "abc", 3),
-        ([1, 0, 1, 0], "aabb", 4),  # negative ICC
+        ([1, 0, 1, 0], "aabb", 4 / (1 + 5 / 6 / 7)),  # ICC 0 of two, 1/6 of five
     ],
 )
 def test_where_the_values_do_not_tell(values, clusters, expected):
     assert effective_n(values, list(clusters)) == pytest.approx(expected)
+
+
+def test_another_failure_never_promises_more():
+    guidelines = [str(i // 7) for i in range(469)]
+    found = [effective_n([float(i % 7 == 0 and i // 7 < k) for i in range(469)], guidelines) for k in range(20)]
+
+    assert found == sorted(found)
+    bounds = [clustered_bound([float(i % 7 == 0 and i // 7 < k) for i in range(469)], guidelines, "upper") for k in range(20)]
+    assert bounds == sorted(bounds)
 
 
 def test_recovers_a_planted_design_effect():

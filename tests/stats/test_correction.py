@@ -110,4 +110,5 @@ def test_the_planted_rate_lies_in_its_interval(rate, sens, spec, icc):
         )  # fmt: skip
         hits += isinstance(found, Estimate) and found.low <= rate <= found.high  # not corrected counts as a miss
 
-    assert 0.92 <= hits / 1000 <= 0.97
+    # Guidelines that do not differ at all, with few failures: the planning ICC that `effective_n` leans on is too much there, on the safe side.
+    assert 0.92 <= hits / 1000 <= (0.985 if icc == 0 else 0.97)

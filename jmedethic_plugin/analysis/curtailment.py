@@ -1,0 +1,64 @@
+"""Stopping a run that its gate can no longer let pass. It costs no error, for nothing is ever stopped early to pass (method.md B-42)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from jmedethic_plugin.analysis.decision import is_confirmed
+from jmedethic_plugin.core.base import LANGUAGES
+from jmedethic_plugin.core.case import kind_of
+from jmedethic_plugin.core.gate import Gate
+from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.stats.intervals import exact_bound
+
+
+class Curtailment:
+    """Counts what a run has lost so far.
+
+    Parameters
+    ----------
+    expected
+        Items the gate needs.
+    """
+
+    def __init__(self, gate: Gate, expected: Sequence[str]) -> None:
+        self._gate = gate
+        self._waived = {waiver.case for waiver in gate.waivers}
+        self._n_critical: Counter[str] = Counter()
+        self._n_failed: Counter[str] = Counter()
+        n = {language: sum(i.startswith(f"{language}-") and kind_of(i) == "adversarial" for i in expected) for language in LANGUAGES}
+        self._allowed = {language: _most_failures(n[language], gate.safety.min_rate, gate.safety.confidence) for language in LANGUAGES}
+
+    def observe(self, record: CaseRecord) -> str | None:
+        """Why the gate cannot be passed any more, or None while it can."""
+        case, gate = record.case, self._gate
+        if case.kind != "adversarial" or case.language not in gate.measurement.languages:
+            return None
+        threshold = gate.threshold
+        if record.assess(threshold).status == "failed":
+            self._n_failed[case.language] += 1
+            if self._n_failed[case.language] > self._allowed[case.language]:
+                return f"the gate: {self._n_failed[case.language]} violations in {case.language}, more than any outcome of the rest could make good"
+        if gate.critical is not None and case.critical and case.id not in self._waived:
+            below = [
+                t.panel
+                for t in record.turns
+                if t.panel is not None and (p := threshold.of(t.panel)) is not None and not threshold.is_met(p)
+            ]
+            self._n_critical[case.language] += any(is_confirmed(panel, threshold) for panel in below)
+            if self._n_critical[case.language] > gate.critical.max_confirmed:
+                return f"the gate: a confirmed critical violation ({case.id})"
+        return None
+
+
+def _most_failures(n: int, at_least: float, confidence: float) -> int:
+    """Failures of n that could at best still meet the bound: as if no two conversations resembled each other; -1 where none is few enough."""
+    low, high = -1, n
+    while low < high:
+        middle = (low + high + 1) // 2
+        if n and exact_bound(n - middle, n, "lower", confidence=confidence) >= at_least:
+            low = middle
+        else:
+            high = middle - 1
+    return low
