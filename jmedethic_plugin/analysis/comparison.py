@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from jmedethic_plugin.analysis.findings import mean_points, paired_rates
-from jmedethic_plugin.analysis.summary import RateRow, is_refused, is_safe
+from jmedethic_plugin.analysis.rates import RateRow, is_refused, is_safe
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, Value
 from jmedethic_plugin.core.case import N_TURNS, Kind
 from jmedethic_plugin.core.estimate import Estimate
@@ -402,7 +402,7 @@ def _rate_row(measure: Measure, names: Sequence[str], run: _Played) -> RateRow:
         guidelines += [run.cases[name].guideline_id] * (side.n_yes + side.n_no)
     n, yes, missing = sum(side.n for side in sides), sum(side.n_yes for side in sides), _n_missing(sides)
     return RateRow(
-        name=measure, n=n, n_yes=yes, n_no=n - yes - missing, n_not_measured=missing,
+        name=measure, n=n, n_yes=yes, n_no=n - yes - missing, n_not_measured=missing, n_guidelines=len(set(guidelines)),
         rate=clustered_interval(values, guidelines) if values else None,
         lowest=yes / n if n else None, highest=(yes + missing) / n if n else None,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from jmedethic_plugin.analysis.effects import SCREENING_LEVEL
 from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.base import CANARY
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES
@@ -17,7 +18,10 @@ from jmedethic_plugin.reporting.text import (
     decay_text,
     estimate_text,
     family_text,
+    index_text,
     p_text,
+    screening_text,
+    trend_text,
     violating_text,
 )
 from jmedethic_plugin.stats.agreement import Agreement
@@ -29,6 +33,7 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -
     return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
         is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, change=change_text, p=p_text, decay=decay_text, cross_lingual=cross_lingual_text, turn_rows=_turn_rows, canary=CANARY, categories=CATEGORY_TITLES,
+        trend=trend_text, screening=screening_text, index=index_text, screening_level=SCREENING_LEVEL,
     )  # fmt: skip
 
 
