@@ -1,0 +1,60 @@
+"""A study's tables as JSON, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from jmedethic_plugin.analysis.study import Sheet, StudyTables
+from jmedethic_plugin.core.base import CANARY
+from jmedethic_plugin.reporting.markdown import cell
+from jmedethic_plugin.reporting.review_sheet import inert
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL
+
+
+def render_json(tables: StudyTables) -> str:
+    """``study.json``."""
+    document = {"schema_version": 1, "canary": CANARY, **tables.model_dump(mode="json")}
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def render_csv(sheet: Sheet) -> str:
+    """One table; without rows, its header."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(sheet.columns)
+    for row in sheet.rows:
+        values = row.model_dump(mode="json")
+        writer.writerow([inert(value) if isinstance(value := values[name], str) else value for name in sheet.columns])
+    return out.getvalue()
+
+
+def render_markdown(tables: StudyTables) -> str:
+    """``study.md``: numbers and names, no text of models."""
+    lines = [f"# Study: {cell(tables.name)}", ""]
+    if tables.demo:
+        lines += [f"> **{DEMO_NOTICE}**", ""]
+    lines += [f"{tables.label[0].upper()}{tables.label[1:]}. No decision rests on these tables; see the reports of each run.", ""]
+    for sheet in tables.sheets:
+        lines += [
+            f"## {cell(sheet.title)}",
+            "",
+            f"`{sheet.name}`; in the paper: {sheet.paper}; n = {sheet.n}, unit: {sheet.unit}. {cell(sheet.method)}.",
+            "",
+        ]
+        if sheet.empty is not None:
+            lines += [f"Empty: {sheet.empty}.", ""]
+            continue
+        lines += [f"| {' | '.join(sheet.columns)} |", f"|{' --- |' * len(sheet.columns)}"]
+        for row in sheet.rows:
+            values = row.model_dump(mode="json")
+            lines.append(f"| {' | '.join(_shown(values[name]) for name in sheet.columns)} |")
+        lines.append("")
+    return "\n".join([*lines, NOT_CLINICAL, ""])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
+    return "-" if value is None else cell(str(value))
