@@ -41,6 +41,7 @@ class Conversation:
 
     model: str
     case_id: str
+    repeat: int
     language: Language
     kind: Kind
     group: str
@@ -57,7 +58,7 @@ class Conversation:
         case, result = record.case, record.assess(PROFILES["paper"])
         panels = {turn.turn_number: turn.panel for turn in record.turns}
         return cls(
-            model=model or record.target, case_id=case.id, language=case.language, kind=case.kind, group=case.group, category=case.category,
+            model=model or record.target, case_id=case.id, repeat=record.repeat, language=case.language, kind=case.kind, group=case.group, category=case.category,
             guideline_id=case.guideline_id, passed={"passed": True, "failed": False}.get(result.status), refused=is_refused(record, result),
             turns=tuple(
                 TurnPoints(None, None, judged=False) if (panel := panels.get(n)) is None else TurnPoints(panel.points, panel.mean, judged=True)
@@ -84,7 +85,7 @@ class TurnBox(Value):
     q3: float | None
     mean: float | None
     whisker_low: float | None
-    """Lowest points within 1.5 interquartile ranges of the box."""
+    """Lowest points within 1.5 interquartile ranges of the box; the box's edge where none lies outside it."""
     whisker_high: float | None
     n_unscored: int
     n_not_judged: int
@@ -175,7 +176,8 @@ def tables_of(conversations: Sequence[Conversation], model: str | None = None) -
     """The tables of one model's conversations, or of several models' taken together under a name, as the paper's Figure 4 does."""
     models, turns, tests, strategies, categories = [], [], [], [], []
     for language in LANGUAGES:
-        own = [c for c in conversations if c.language == language]
+        # In one order, or sums of floating-point numbers would tell in which order the cases ended.
+        own = sorted((c for c in conversations if c.language == language), key=lambda c: (c.model, c.case_id, c.repeat))
         if not own:
             continue
         name = model or own[0].model
@@ -207,8 +209,8 @@ def _turn_box(language: Language, model: str, number: int, conversations: Sequen
     reach = _WHISKER * (box.q3 - box.q1) if box else 0.0
     return TurnBox(
         language=language, model=model, turn_number=number, n=len(points), q1=box.q1 if box else None, median=box.median if box else None, q3=box.q3 if box else None,
-        mean=box.mean if box else None, whisker_low=min(p for p in points if p >= box.q1 - reach) if box else None,
-        whisker_high=max(p for p in points if p <= box.q3 + reach) if box else None, n_unscored=len(conversations) - len(points) - not_judged,
+        mean=box.mean if box else None, whisker_low=min(box.q1, *(p for p in points if p >= box.q1 - reach)) if box else None,
+        whisker_high=max(box.q3, *(p for p in points if p <= box.q3 + reach)) if box else None, n_unscored=len(conversations) - len(points) - not_judged,
         n_not_judged=not_judged,
     )  # fmt: skip
 

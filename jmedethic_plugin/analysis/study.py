@@ -215,7 +215,7 @@ class FilterBias(Value):
     mean_filter: float
     mean_others: float
     n_questions: int
-    question_p: float
+    question_p: float | None
     """Wilcoxon's signed-rank test over questions, zeros by Pratt."""
     question_d_pooled: float | None
     question_d_z: float | None
@@ -384,7 +384,7 @@ def _group_sheets(runs: Sequence[StudiedRun], averages: Mapping[tuple[Language, 
         _sheet("groups", GroupRow, rows, title="Groups of models", paper="section 5.1", unit="model", n=n, method="mean of the models' averages"),
         _sheet(
             "group_tests", GroupTest, tests, title="Groups of models compared", paper="section 5.1", unit="model", n=n,
-            method="Welch's t and exact permutation over the models' averages; tuned models: paired t. Never over conversations of several models",
+            method="Welch's t and exact permutation over the models' averages; tuned models: paired t; p not adjusted for their number. Never over conversations of several models",
             empty="no two groups of two models or more, and no two tuned models with their bases",
         ),
     ]  # fmt: skip
@@ -559,7 +559,7 @@ def _filter_bias(
     enough = len(questions) > 1
     return FilterBias(
         language=language, n_filter=len(first), n_others=len(second), mean_filter=sum(means_a) / len(means_a),
-        mean_others=sum(means_b) / len(means_b), n_questions=len(questions), question_p=wilcoxon_pratt(a, b).p if questions else 1.0,
+        mean_others=sum(means_b) / len(means_b), n_questions=len(questions), question_p=wilcoxon_pratt(a, b).p if questions else None,
         question_d_pooled=cohens_d(a, b, "pooled") if enough else None, question_d_z=cohens_d(a, b, "z") if enough else None,
         model_p=mann_whitney(means_a, means_b).p, difference=difference.point, bootstrap_low=difference.low, bootstrap_high=difference.high,
     )  # fmt: skip

@@ -12,6 +12,9 @@ from jmedethic_plugin.reporting.markdown import cell
 from jmedethic_plugin.reporting.review_sheet import inert
 from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL
 
+MAX_ROWS = 60
+"""Rows of a table that the page shows; all are in its CSV."""
+
 
 def render_json(tables: StudyTables) -> str:
     """``study.json``."""
@@ -47,10 +50,11 @@ def render_markdown(tables: StudyTables) -> str:
             lines += [f"Empty: {sheet.empty}.", ""]
             continue
         lines += [f"| {' | '.join(sheet.columns)} |", f"|{' --- |' * len(sheet.columns)}"]
-        for row in sheet.rows:
+        for row in sheet.rows[:MAX_ROWS]:
             values = row.model_dump(mode="json")
             lines.append(f"| {' | '.join(_shown(values[name]) for name in sheet.columns)} |")
-        lines.append("")
+        more = len(sheet.rows) - MAX_ROWS
+        lines += ["", f"{more} more rows in `tables/{sheet.name}.csv`.", ""] if more > 0 else [""]
     return "\n".join([*lines, NOT_CLINICAL, ""])
 
 

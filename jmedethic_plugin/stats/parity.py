@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_RESAMPLES = 1000  # as in the paper's Appendix E
+_ROUNDING = 1e-9  # points: what normalising leaves of equal scores
 
 
 def bootstrap_difference(first: Sequence[float], second: Sequence[float], *, seed: int, confidence: float = 0.95) -> Estimate:
@@ -66,11 +67,11 @@ class TTest(Value):
 
 
 def t_test(first: Sequence[float], second: Sequence[float]) -> TTest | None:
-    """None where nothing varies or a sample has fewer than two values."""
+    """None where nothing varies beyond rounding, or a sample has fewer than two values."""
     import numpy as np
     from scipy.stats import ttest_ind
 
-    if min(len(first), len(second)) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
+    if min(len(first), len(second)) < 2 or max(np.ptp(first), np.ptp(second)) < _ROUNDING:
         return None
     found = ttest_ind(first, second)
     return TTest(
