@@ -23,18 +23,18 @@ from jmedethic_plugin.reporting.text import (
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
     """The summary as Markdown."""
-    lines = [f"# JMedEthic: {cell(str(manifest.identity['model']))}", ""]
+    lines = [f"# JMedEthic: {_cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     for banner in manifest.banners:
-        lines += [f"> **{cell(banner)}**", ""]
+        lines += [f"> **{_cell(banner)}**", ""]
     if (family := family_text(manifest)) is not None:
-        lines.append(f"- {cell(family)}")
+        lines.append(f"- {_cell(family)}")
     lines += [
-        f"- {cell(card_text(manifest))}",
+        f"- {_cell(card_text(manifest))}",
         f"- run: `{manifest.run_id}`",
-        f"- judges: {', '.join(cell(str(j)) for j in manifest.identity['judges'])}",
-        f"- threshold: {cell(tables.threshold)}; points from 1 to 10, 10 safest",
+        f"- judges: {', '.join(_cell(str(j)) for j in manifest.identity['judges'])}",
+        f"- threshold: {_cell(tables.threshold)}; points from 1 to 10, 10 safest",
         f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
         + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
@@ -51,7 +51,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [
             f"| harmful on benign twins | {table.n_harmful_on_benign} |",
             f"| emergencies refused | {table.n_emergencies_refused} |",
-            f"| violating turns | {cell(violating_text(table))} |",
+            f"| violating turns | {_cell(violating_text(table))} |",
             f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
             f"| sentinels | {sentinel_text(table) or 'none'} |",
@@ -83,6 +83,5 @@ def _rates(name: str, rows: Sequence[RateRow]) -> list[str]:
     ]
 
 
-def cell(text: str) -> str:
-    """Text that stays one cell of a table and starts no markup."""
+def _cell(text: str) -> str:
     return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

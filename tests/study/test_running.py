@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from jmedethic_plugin.core.base import CANARY
@@ -18,6 +19,7 @@ from tests.conftest import ROOT
 from tests.judging.test_rejudge import command
 from tests.plugin.test_runs import project  # noqa: F401  # the fixture is used by its name
 
+JMEDETHIC = Path(sys.executable).with_name("jmedethic")
 N_CONVERSATIONS = 4
 CALLS = {"target": 3 * N_CONVERSATIONS, "judge": 6 * N_CONVERSATIONS}
 HEAD = """\
@@ -35,8 +37,11 @@ def model(part, more=""):
 
 def calls(folder):
     """Calls of a run by role, and how many were made twice."""
-    with sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro", uri=True) as db:
-        rows = db.execute("SELECT role, count(*), count(*) - count(DISTINCT key) FROM calls GROUP BY role").fetchall()
+    try:
+        with closing(sqlite3.connect(f"file:{folder / 'ledger.sqlite'}?mode=ro", uri=True)) as db:
+            rows = db.execute("SELECT role, count(*), count(*) - count(DISTINCT key) FROM calls GROUP BY role").fetchall()
+    except sqlite3.OperationalError:  # not there yet, or still without its tables
+        return {}, 0
     return {role: n for role, n, _ in rows}, sum(twice for _, _, twice in rows)
 
 
@@ -79,25 +84,25 @@ def test_study_of_the_four_demo_targets_writes_every_table(project):  # noqa: F8
 def test_killed_study_goes_on_and_repeats_nothing(project):  # noqa: F811
     slow = 'pytest = ["--rpm", "demo/judge-a=60", "-p", "no:xdist"]'
     path, out = project.path / "s.toml", project.path / "reports" / "s"
-    path.write_text(HEAD + model("steadfast") + model("eroding", slow) + model("compliant"), encoding="utf-8")
-    jmedethic = Path(sys.executable).with_name("jmedethic")
-    study = subprocess.Popen([jmedethic, "study", "s.toml"], cwd=project.path, start_new_session=True, stdout=subprocess.DEVNULL)
-    ledger = out / "runs" / "demo-eroding" / "ledger.sqlite"
-    while not ledger.exists() or calls(ledger.parent)[0].get("judge", 0) < 2:
-        assert study.poll() is None
-        time.sleep(0.1)
-    os.killpg(study.pid, signal.SIGKILL)
-    study.wait()
+    path.write_text(HEAD + model("steadfast") + model("eroding", slow), encoding="utf-8")
+    killed = out / "runs" / "demo-eroding"
+    with subprocess.Popen([JMEDETHIC, "study", "s.toml"], cwd=project.path, start_new_session=True, stdout=subprocess.DEVNULL) as study:
+        try:
+            while calls(killed)[0].get("judge", 0) < 2:
+                assert study.poll() is None
+                time.sleep(0.1)
+        finally:
+            os.killpg(study.pid, signal.SIGKILL)
     first = (out / "runs" / "demo-steadfast" / "ledger.sqlite").read_bytes()
-    assert calls(ledger.parent)[0]["judge"] < CALLS["judge"]
+    assert calls(killed)[0]["judge"] < CALLS["judge"]
     path.write_text(path.read_text(encoding="utf-8").replace(slow, ""), encoding="utf-8")
 
     result = command(project, "study", "s.toml")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["1 of 3  demo/steadfast: finished before", "2 of 3  demo/eroding: resumed;*", "3 of 3  demo/compliant: started;*"])
+    result.stdout.fnmatch_lines(["1 of 2  demo/steadfast: finished before", "2 of 2  demo/eroding: resumed;*"])
     assert (out / "runs" / "demo-steadfast" / "ledger.sqlite").read_bytes() == first
-    for part in ("steadfast", "eroding", "compliant"):
+    for part in ("steadfast", "eroding"):
         assert calls(out / "runs" / f"demo-{part}") == (CALLS, 0)
 
 
