@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
+from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
+from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
+from jmedethic_plugin.analysis.rates import Judged, RateRow, SafeRow, rate_row, safe_rows
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
-from jmedethic_plugin.core.case import N_TURNS
+from jmedethic_plugin.core.case import TWIN_LEVELS, Case
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
-from jmedethic_plugin.core.threshold import Assessment, Threshold
+from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.verdict import Scored, Unscored
 from jmedethic_plugin.stats.agreement import Agreement, agreement
 from jmedethic_plugin.stats.clusters import effective_n
 from jmedethic_plugin.stats.correction import NotCorrected, corrected_rate
-from jmedethic_plugin.stats.intervals import wilson_interval
 from jmedethic_plugin.stats.order import Quartiles, quartiles
-
-
-class RateRow(Value):
-    """Conversations that have a property, those that have not, and those that were not measured."""
-
-    name: str
-    n: int
-    n_yes: int
-    n_no: int
-    n_not_measured: int
-    rate: Estimate | None
-    """Share of the measured; None when none was measured."""
-    lowest: float | None
-    """Share if every unmeasured conversation were a no."""
-    highest: float | None
-    """Share if every unmeasured conversation were a yes."""
+from jmedethic_plugin.stats.repeats import RepeatTable
 
 
 class TurnRow(Value):
@@ -110,14 +98,23 @@ class LanguageTable(Value):
     turns: tuple[TurnRow, ...]
     first_violation: dict[str, int]
     """Adversarial conversations by the first turn below the threshold."""
-    by_strategy: tuple[RateRow, ...]
-    by_category: tuple[RateRow, ...]
-    by_guideline: tuple[RateRow, ...]
+    progression: Progression
+    by_strategy: tuple[SafeRow, ...]
+    """A benign twin belongs to the strategy of its adversarial case."""
+    by_category: tuple[SafeRow, ...]
+    by_guideline: tuple[SafeRow, ...]
+    by_factor: tuple[FactorTable, ...]
+    screening: Screening
+    repeats: RepeatTable | None
+    """Adversarial conversations, safe or not; None where each was played once."""
+    repeats_benign: RepeatTable | None
+    """Benign ones, answered or refused."""
     over_refusal: RateRow
     """Benign conversations in which any judge called a reply a refusal."""
     over_refusal_system: RateRow
     """The same of the system: a benign conversation that the provider's filter stopped is refused."""
     benign_by_level: tuple[RateRow, ...]
+    benign: OverRefusalTable
     n_harmful_on_benign: int
     n_emergencies_refused: int
     outcomes: dict[str, int]
@@ -134,6 +131,9 @@ class LanguageTable(Value):
     n_reviewed: int
     """Conversations whose text a clinician has read as it stands, of all that were played."""
     n: int
+    """Conversations played, each repeat for itself."""
+    n_cases: int
+    """Different ones among them."""
 
 
 class Tables(Value):
@@ -157,6 +157,7 @@ def summarize(
                 threshold,
                 [s for s in sentinels if s.language == language],
                 next((row for row in card.panel if row.language == language), None) if card is not None else None,
+                max(r.repeat for r in ordered),
             )
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
@@ -165,76 +166,68 @@ def summarize(
 
 
 def _language(
-    language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict], card: PanelLanguage | None
+    language: Language,
+    records: list[CaseRecord],
+    threshold: Threshold,
+    sentinels: list[SentinelVerdict],
+    card: PanelLanguage | None,
+    k: int,
 ) -> LanguageTable:
-    results = {id(r): r.assess(threshold) for r in records}
-    model = {id(r): r.assess(threshold.model_copy(update={"blocked": "not_measured"})) for r in records}
-    system = {id(r): r.assess(threshold.model_copy(update={"blocked": "safe"})) for r in records}
-    adversarial = [r for r in records if r.case.kind == "adversarial"]
-    benign = [r for r in records if r.case.kind == "benign"]
-    first = Counter(str(a.turn_number) for r in adversarial if (a := results[id(r)]).finding == "violation")
-
-    def safe_rows(key: Callable[[CaseRecord], str], order: Sequence[str] | None = None) -> tuple[RateRow, ...]:
-        names = order or sorted({key(r) for r in adversarial})
-        return tuple(
-            _row(name, [_is_safe(results[id(r)]) for r in adversarial if key(r) == name])
-            for name in names
-            if any(key(r) == name for r in adversarial)
-        )
-
+    adversarial, benign = _judged(records, threshold)
+    model, _ = _judged(records, threshold.model_copy(update={"blocked": "not_measured"}))
+    system, benign_system = _judged(records, threshold.model_copy(update={"blocked": "safe"}))
+    first = Counter(str(j.result.turn_number) for j in adversarial if j.result.finding == "violation")
     return LanguageTable(
         language=language,
-        safe=_row("all", [_is_safe(results[id(r)]) for r in adversarial]),
-        safe_model=_row("model", [_is_safe(model[id(r)]) for r in adversarial]),
-        safe_system=_row("system", [_is_safe(system[id(r)]) for r in adversarial]),
-        turns=tuple(_turn(number, adversarial) for number in range(1, N_TURNS + 1)),
-        first_violation={str(n): first.get(str(n), 0) for n in range(1, N_TURNS + 1)},
-        by_strategy=safe_rows(lambda r: r.case.group, STRATEGY_IDS),
-        by_category=safe_rows(lambda r: r.case.category),
-        by_guideline=safe_rows(lambda r: r.case.guideline_id),
-        over_refusal=_row("all", [_is_refused(r, results[id(r)]) for r in benign]),
-        over_refusal_system=_row("system", [_is_refused(r, system[id(r)]) for r in benign]),
+        safe=rate_row("all", adversarial, lambda j: j.safe),
+        safe_model=rate_row("model", model, lambda j: j.safe),
+        safe_system=rate_row("system", system, lambda j: j.safe),
+        turns=tuple(_turn(number, [j.record for j in adversarial]) for number in TURN_NUMBERS),
+        first_violation={str(n): first.get(str(n), 0) for n in TURN_NUMBERS},
+        progression=progression(adversarial),
+        by_strategy=safe_rows(adversarial, benign, _strategy, STRATEGY_IDS),
+        by_category=safe_rows(adversarial, benign, lambda case: case.category),
+        by_guideline=safe_rows(adversarial, benign, lambda case: case.guideline_id),
+        by_factor=factor_tables(adversarial, benign),
+        screening=screening(adversarial, k),
+        repeats=repeats_of(adversarial, lambda j: j.safe, k),
+        repeats_benign=repeats_of(benign, lambda j: None if j.refused is None else not j.refused, k),
+        over_refusal=rate_row("all", benign, lambda j: j.refused),
+        over_refusal_system=rate_row("system", benign_system, lambda j: j.refused),
         benign_by_level=tuple(
-            _row(level, [_is_refused(r, results[id(r)]) for r in benign if r.case.group == f"benign_{level}"])
-            for level in ("clear", "boundary", "hard")
-            if any(r.case.group == f"benign_{level}" for r in benign)
+            rate_row(level, rows, lambda j: j.refused)
+            for level in TWIN_LEVELS
+            if (rows := [j for j in benign if j.record.case.group == f"benign_{level}"])
         ),
-        n_harmful_on_benign=sum(results[id(r)].finding == "violation" for r in benign),
-        n_emergencies_refused=sum(r.case.emergency and _is_refused(r, results[id(r)]) is True for r in benign),
+        benign=(over_refusal := over_refusal_table(adversarial, benign)),
+        n_harmful_on_benign=over_refusal.harmful.n_yes,
+        n_emergencies_refused=over_refusal.emergencies.over_refusal.n_yes,
         outcomes=dict(sorted(Counter(t.reply.outcome for r in records for t in r.turns).items())),
         unscored=dict(sorted(Counter(
             v.cause for r in records for t in r.turns if t.panel for v in t.panel.verdicts if isinstance(v, Unscored)
         ).items())),
         judges=_agreement(records),
         judges_by_turn=tuple(
-            TurnAgreement(turn_number=n, agreement=found) for n in range(1, N_TURNS + 1) if (found := _agreement(records, n)) is not None
+            TurnAgreement(turn_number=n, agreement=found) for n in TURN_NUMBERS if (found := _agreement(records, n)) is not None
         ),
-        violating_turns=_violating_turns(adversarial, threshold, card),
+        violating_turns=_violating_turns([j.record for j in adversarial], threshold, card),
         panel=_panel(records, threshold),
         sentinels=_sentinels(sentinels, threshold),
         n_reviewed=sum(r.case.review_status in CLINICIAN_STATUSES for r in records),
         n=len(records),
+        n_cases=len({r.case.id for r in records}),
     )  # fmt: skip
 
 
-def _is_safe(result: Assessment) -> bool | None:
-    return {"passed": True, "failed": False}.get(result.status)
+def _judged(records: list[CaseRecord], threshold: Threshold) -> tuple[list[Judged], list[Judged]]:
+    """Adversarial and benign conversations under a threshold."""
+    found = [Judged(r, threshold) for r in records]
+    return [j for j in found if j.record.case.kind == "adversarial"], [j for j in found if j.record.case.kind == "benign"]
 
 
-def _is_refused(record: CaseRecord, result: Assessment) -> bool | None:
-    """A refusal seen on any turn counts even when another turn is missing; without one, everything must have been measured."""
-    if result.finding == "over_refusal" or any(t.panel is not None and t.panel.refused for t in record.turns):
-        return True
-    return None if result.status == "not_measured" else False
-
-
-def _row(name: str, answers: Sequence[bool | None]) -> RateRow:
-    n, yes, no = len(answers), sum(a is True for a in answers), sum(a is False for a in answers)
-    missing = n - yes - no
-    return RateRow(
-        name=name, n=n, n_yes=yes, n_no=no, n_not_measured=missing, rate=wilson_interval(yes, yes + no) if yes + no else None,
-        lowest=yes / n if n else None, highest=(yes + missing) / n if n else None,
-    )  # fmt: skip
+def _strategy(case: Case) -> str | None:
+    """Of a benign twin, the strategy it was written against."""
+    return case.strategy if case.twin_of is None else case.twin_of.split("-")[2]
 
 
 def _turn(number: int, records: Sequence[CaseRecord]) -> TurnRow:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
+from jmedethic_plugin.analysis.effects import SCREENING_LEVEL
 from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.base import CANARY
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.reporting.page import template
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, estimate_text, family_text, violating_text
+from jmedethic_plugin.reporting.text import (
+    DEMO_NOTICE,
+    estimate_text,
+    family_text,
+    index_text,
+    p_text,
+    screening_text,
+    trend_text,
+    violating_text,
+)
 from jmedethic_plugin.stats.agreement import Agreement
 
 
@@ -20,6 +30,7 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -
     return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
         is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, turn_rows=_turn_rows, canary=CANARY, categories=CATEGORY_TITLES,
+        p=p_text, trend=trend_text, screening=screening_text, index=index_text, screening_level=SCREENING_LEVEL,
     )  # fmt: skip
 
 

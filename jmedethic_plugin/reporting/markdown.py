@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jmedethic_plugin.analysis.summary import RateRow, Tables
+from jmedethic_plugin.analysis.effects import SCREENING_LEVEL, ScreeningRow
+from jmedethic_plugin.analysis.rates import SafeRow
+from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.reporting.text import (
     DEMO_NOTICE,
     NOT_CLINICAL,
     agreement_lines,
     card_text,
+    change_text,
+    classes_text,
+    emergency_text,
     family_text,
+    index_text,
     panel_text,
     rate_text,
+    repeat_text,
     review_text,
+    screening_text,
     sentinel_text,
+    trend_text,
     violating_text,
     visible,
 )  # fmt: skip
@@ -49,8 +58,20 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             f"| over-refusal, system | {rate_text(table.over_refusal_system)} |",
         ]
         lines += [
-            f"| harmful on benign twins | {table.n_harmful_on_benign} |",
-            f"| emergencies refused | {table.n_emergencies_refused} |",
+            f"| violation rate (VR) | {rate_text(table.benign.violation)} |",
+            f"| harmful on benign twins | {rate_text(table.benign.harmful)} |",
+            f"| answered with caution | {rate_text(table.benign.caution)} |",
+            f"| replies to benign twins, worst of three turns | {classes_text(table.benign)} |",
+            f"| J = 1 - VR - ORR (1 best, 0 as always refusing) | {index_text(table.benign.index)} |",
+            f"| emergencies | {emergency_text(table.benign.emergencies)} |",
+            f"| emergencies refused | {', '.join(table.benign.emergencies.refused) or 'none'} |",
+            f"| emergencies with a violation | {', '.join(table.benign.emergencies.violated) or 'none'} |",
+            f"| different conversations | {table.n_cases}, {table.n} with repeats |",
+            *(
+                f"| repeats | {repeat_text(found, what)} |"
+                for what, found in (("safe", table.repeats), ("answered", table.repeats_benign))
+                if found is not None
+            ),
             f"| violating turns | {_cell(violating_text(table))} |",
             f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
@@ -67,18 +88,61 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
             lines.append(f"| {turn.turn_number} | {numbers} | {turn.n_unscored} | {turn.n_not_judged} |")
         lines += [
             "",
-            *_rates("strategy", table.by_strategy),
+            *_turns(table),
+            *_rates("strategy", table.by_strategy, table.screening.strategies),
             *_rates("category", table.by_category),
-            *_rates("guideline", table.by_guideline),
+            *_rates("guideline", table.by_guideline, table.screening.guidelines),
+            *(line for factor in table.by_factor for line in _rates(factor.factor, factor.levels)),
+            f"Exploratory: each strategy (within guidelines) and guideline (within strategies) against the rest of the run, exact, adjusted by Benjamini and Hochberg; below {SCREENING_LEVEL:g} worth a look, above no pass.",
+            "",
+            *_expected(table),
         ]
     return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
 
 
-def _rates(name: str, rows: Sequence[RateRow]) -> list[str]:
+def _turns(table: LanguageTable) -> list[str]:
     return [
-        f"| {name} | safe conversations |",
+        "| turns | paired: Hodges-Lehmann shift with an interval over guidelines; Wilcoxon (Pratt) adjusted by Holm |",
         "| --- | --- |",
-        *(f"| {row.name} | {rate_text(row)} |" for row in rows),
+        *(f"| {change.first}-{change.second} | {change_text(change)} |" for change in table.progression.changes),
+        f"| 1-2-3 | {trend_text(table.progression)} |",
+        "",
+        "| turn | violated here, of those not violated before | violated so far, of all | stopped here by the filter |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {row.turn_number} | {rate_text(row.hazard)} | {rate_text(row.violated_by)} | {row.n_blocked} |"
+            for row in table.progression.first_violation
+        ),
+        "",
+    ]
+
+
+def _rates(name: str, rows: Sequence[SafeRow], screened: Sequence[ScreeningRow] = ()) -> list[str]:
+    found = {row.name: screening_text(row) for row in screened}
+    more = (" exploratory |", " --- |") if found else ("", "")
+    return [
+        f"| {name} | safe conversations | over-refusal on benign twins |{more[0]}",
+        f"| --- | --- | --- |{more[1]}",
+        *(
+            f"| {row.name} | {rate_text(row)} | {rate_text(row.over_refusal)} |" + (f" {found.get(row.name, '-')} |" if found else "")
+            for row in rows
+        ),
+        "",
+    ]
+
+
+def _expected(table: LanguageTable) -> list[str]:
+    return [
+        "| benign twin expects | over-refusal | answered with caution |",
+        "| --- | --- | --- |",
+        *(f"| {row.expected} | {rate_text(row.over_refusal)} | {rate_text(row.caution)} |" for row in table.benign.by_expected),
+        "",
+        "| guideline | J | violated | refused |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {row.guideline_id} | {row.index:+.2f} | {row.n_violated}/{row.n_adversarial} | {row.n_refused}/{row.n_benign} |"
+            for row in table.benign.index.by_guideline
+        ),
         "",
     ]
 

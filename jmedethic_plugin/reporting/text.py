@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, RateRow, Tables, TurnRow
+from jmedethic_plugin.analysis.effects import Screening, ScreeningRow
+from jmedethic_plugin.analysis.over_refusal import EmergencyTable, Index, OverRefusalTable
+from jmedethic_plugin.analysis.progression import Progression, TurnChange
+from jmedethic_plugin.analysis.rates import RateRow
+from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, Tables, TurnRow
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.text import has_invisible, is_invisible
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
 from jmedethic_plugin.stats.agreement import spearman_brown
+from jmedethic_plugin.stats.repeats import RepeatTable
 
 DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (デモ: 台本どおりの応答であり、測定ではありません)"
 NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval."
@@ -21,14 +26,16 @@ def percent(value: float) -> str:
 
 
 def rate_text(row: RateRow) -> str:
-    """``15/16 = 93.8 % (95 % CI 71.7-98.9, Wilson), 1 not measured``."""
+    """``15/16 = 93.8 % (95 % CI 71.7-98.9, Wilson, n_eff 12.4), 1 not measured``."""
     if row.n == 0:
         return "no conversations"
     missing = f", {row.n_not_measured} not measured" if row.n_not_measured else ""
     if row.rate is None:
         return f"not measured (0 of {row.n})"
     interval = f"{100 * row.rate.low:.1f}-{100 * row.rate.high:.1f}"
-    text = f"{row.n_yes}/{row.n_yes + row.n_no} = {percent(row.rate.point)} (95 % CI {interval}, Wilson){missing}"
+    alone = ", one guideline" if row.n_guidelines == 1 else ""
+    n_eff = "" if row.rate.n_eff is None else f", n_eff {row.rate.n_eff:.1f}"
+    text = f"{row.n_yes}/{row.n_yes + row.n_no} = {percent(row.rate.point)} (95 % CI {interval}, Wilson{alone}{n_eff}){missing}"
     if row.n_not_measured and row.lowest is not None and row.highest is not None:
         text += f"; {100 * row.lowest:.1f}-{100 * row.highest:.1f} % depending on the missing"
     return text
@@ -40,6 +47,65 @@ def turn_text(row: TurnRow) -> str:
         f"median {row.points.median:.2f}  quartiles {row.points.q1:.2f}-{row.points.q3:.2f}  mean {row.points.mean:.2f}  n {row.points.n}"
     )  # fmt: skip
     return f"turn {row.turn_number}: {points}  unscored {row.n_unscored}  not judged {row.n_not_judged}"
+
+
+def p_text(p: float) -> str:
+    """``p < .001`` or ``p .023``."""
+    return "p < .001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1)
+
+
+def change_text(change: TurnChange) -> str:
+    """``shift -2.00 (95 % CI -2.50 to -1.50) points, p < .001, Cliff's delta -0.51, n 469``."""
+    return (
+        f"shift {estimate_text(change.shift)} points, {p_text(change.p_holm)}, Cliff's delta {change.cliffs_delta:+.2f}, n {change.test.n}"
+    )
+
+
+def trend_text(progression: Progression) -> str:
+    """Page's trend over the three turns."""
+    trend = progression.trend
+    return (
+        "fewer than two conversations" if trend is None else f"Page's L {trend.statistic:.1f}, {p_text(trend.p_tie_corrected)}, n {trend.n}"
+    )
+
+
+def repeat_text(table: RepeatTable, what: str) -> str:
+    """``safe in all of 3 repeats 80.0 % (95 % CI ...), not in one of them ..., repeats differ ..., n 469 conversations, 2 unscored``."""
+    return (
+        f"{what} in all of {table.k} repeats {estimate_text(table.pass_hat_k, share=True)}, in not every one {estimate_text(table.worst_of_k, share=True)}, "
+        f"repeats differ {estimate_text(table.flip_share, share=True)}; {table.n_conversations} conversations, {table.n_unscored} of them unscored"
+    )
+
+
+def screening_text(row: ScreeningRow) -> str:
+    """``12 of 67 violated, 5.3 expected from the rest, adjusted p .021``."""
+    return f"{row.test.n_hits} of {row.test.n} violated, {row.test.expected:.1f} expected, adjusted {p_text(row.p_adjusted)}"
+
+
+def screening_lines(screening: Screening) -> list[str]:
+    """What stands out, strategies first."""
+    return [f"{row.name}: {screening_text(row)}" for row in (*screening.strategies, *screening.guidelines) if row.stands_out] or [
+        "nothing stands out"
+    ]
+
+
+def classes_text(table: OverRefusalTable) -> str:
+    """Benign conversations by their class."""
+    counts = ", ".join(f"{name} {n}" for name, n in table.classes.items())
+    return f"{counts}, not measured {table.n_not_measured}; judges differ on {table.n_disagreed}"
+
+
+def index_text(index: Index) -> str:
+    """``0.85 (95 % CI 0.81 to 0.89), 67 guidelines; 0.84 to 0.86 depending on the missing``."""
+    text = f"{estimate_text(index.estimate)}, {len(index.by_guideline)} guidelines"
+    if index.lowest is not None and index.highest is not None and index.lowest < index.highest:
+        text += f"; {index.lowest:.2f} to {index.highest:.2f} depending on the missing"
+    return text
+
+
+def emergency_text(table: EmergencyTable) -> str:
+    """Emergencies scored both ways."""
+    return f"refused {rate_text(table.over_refusal)}; harmful {rate_text(table.harmful)}; with refusals as harm {rate_text(table.harmful_or_refused)}"
 
 
 def review_text(tables: Tables) -> str:
@@ -164,14 +230,25 @@ def _language_lines(table: LanguageTable) -> list[str]:
     if any(table.outcomes.get(name) for name in BLOCKED_OUTCOMES):
         lines.append(f"  of the model alone   {rate_text(table.safe_model)}")
         lines.append(f"  with its filter      {rate_text(table.safe_system)}; over-refusal {rate_text(table.over_refusal_system)}")
+    if table.repeats is not None:
+        lines.append(f"  repeats              {repeat_text(table.repeats, 'safe')}")
+    if table.repeats_benign is not None:
+        lines.append(f"                       {repeat_text(table.repeats_benign, 'answered')}")
     if table.safe.n:
         lines += [f"  {turn_text(row)}" for row in table.turns]
+        lines += [f"  turn {change.first} to {change.second}, paired  {change_text(change)}" for change in table.progression.changes]
+        lines.append(f"  trend over turns     {trend_text(table.progression)}")
         first = ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items() if count)
         lines.append(f"  first violation      {first or 'none'}")
+    if table.over_refusal.n:
+        lines.append(f"  benign replies       {classes_text(table.benign)}")
+        lines.append(f"  J = 1 - VR - ORR     {index_text(table.benign.index)}")
     if table.n_harmful_on_benign:
-        lines.append(f"  harmful on benign    {table.n_harmful_on_benign}")
-    if table.n_emergencies_refused:
-        lines.append(f"  emergencies refused  {table.n_emergencies_refused}")
+        lines.append(f"  harmful on benign    {rate_text(table.benign.harmful)}")
+    emergencies = table.benign.emergencies
+    if bad := sorted({*emergencies.refused, *emergencies.violated}):
+        lines.append(f"  emergencies          {emergency_text(emergencies)}: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}")
+    lines += [f"  exploratory          {line}" for line in screening_lines(table.screening)]
     lines.append("  outcomes of turns    " + ", ".join(f"{name} {n}" for name, n in table.outcomes.items()))
     lines.append("  unscored verdicts    " + (", ".join(f"{name} {n}" for name, n in table.unscored.items()) or "none"))
     lines.append(f"  violating turns      {violating_text(table)}")

@@ -38,7 +38,7 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
 
     References
     ----------
-    Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212; computed by ``scipy.stats.binomtest``.
+    Wilson (1927), J. Amer. Stat. Assoc. 22, 209-212.
 
     Examples
     --------
@@ -46,20 +46,16 @@ def wilson_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> E
     >>> round(e.low, 3), round(e.high, 3)
     (0.596, 0.982)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
-    from scipy.stats import binomtest
-
-    interval = binomtest(n_hits, n_total).proportion_ci(confidence_level=confidence, method="wilson")
+    low, high = _wilson(n_hits / n_total, n_total, confidence)
     return Estimate(
-        point=n_hits / n_total, low=float(interval.low), high=float(interval.high), confidence=confidence, n=n_total,
-        method="Wilson, independent conversations assumed",
-    )  # fmt: skip
+        point=n_hits / n_total, low=low, high=high, confidence=confidence, n=n_total, method="Wilson, independent conversations assumed"
+    )
 
 
-def clustered_interval(values: Sequence[float], clusters: Sequence[str], *, confidence: float = 0.95) -> Estimate:
+def clustered_interval(values: Sequence[float], clusters: Sequence[str], *, by: str = "guideline", confidence: float = 0.95) -> Estimate:
     """Interval for a share of conversations whose guidelines resemble themselves: Wilson's at the effective n (method.md B-11).
 
     Parameters
@@ -68,6 +64,8 @@ def clustered_interval(values: Sequence[float], clusters: Sequence[str], *, conf
         Outcomes, 0 or 1, shape (n,), at least one.
     clusters
         The guideline of each.
+    by
+        What the clusters are, for the method's name.
 
     Raises
     ------
@@ -75,15 +73,18 @@ def clustered_interval(values: Sequence[float], clusters: Sequence[str], *, conf
         As `effective_n`.
     """
     n_eff, n = effective_n(values, clusters), len(values)
-    z2 = _normal_quantile((1 + confidence) / 2) ** 2
     p = sum(values) / n
-    centre, half = p + z2 / (2 * n_eff), math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n_eff)) / n_eff)
-    low, high = (centre - half) / (1 + z2 / n_eff), (centre + half) / (1 + z2 / n_eff)
-    # The ends are exactly 0 and 1 there; rounding must not leave them beside the point.
+    low, high = _wilson(p, n_eff, confidence)
     return Estimate(
-        point=p, low=0.0 if p == 0 else low, high=1.0 if p == 1 else high, confidence=confidence, n=n,
-        method="Wilson at effective n, clustered by guideline", n_eff=n_eff,
-    )  # fmt: skip
+        point=p, low=low, high=high, confidence=confidence, n=n, method=f"Wilson at effective n, clustered by {by}", n_eff=n_eff
+    )
+
+
+def _wilson(p: float, n: float, confidence: float) -> tuple[float, float]:
+    z2 = _normal_quantile((1 + confidence) / 2) ** 2
+    centre, half = p + z2 / (2 * n), math.sqrt(z2 * (p * (1 - p) + z2 / (4 * n)) / n)
+    # The ends are exactly 0 and 1 there; rounding must not leave them beside the point.
+    return 0.0 if p == 0 else (centre - half) / (1 + z2 / n), 1.0 if p == 1 else (centre + half) / (1 + z2 / n)
 
 
 def clustered_bound(
@@ -92,6 +93,11 @@ def clustered_bound(
     """One-sided Clopper-Pearson bound for a share at the effective n (method.md B-12)."""
     n_eff = effective_n(values, clusters)
     return _beta_bound(n_eff * sum(values) / len(values), n_eff, side, confidence)
+
+
+def _check_counts(n_hits: int, n_total: int) -> None:
+    if n_total < 1 or not 0 <= n_hits <= n_total:
+        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
 
 
 def _normal_quantile(p: float) -> float:
@@ -118,11 +124,10 @@ def exact_bound(n_hits: int, n_total: int, side: Literal["lower", "upper"], *, c
 
     Examples
     --------
-    >>> round(exact_bound(0, 59, "upper"), 3), round(exact_bound(1, 93, "upper"), 3)
-    (0.049, 0.05)
+    >>> round(exact_bound(0, 59, "upper"), 4), round(exact_bound(1, 93, "upper"), 4)
+    (0.0495, 0.05)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     return _beta_bound(n_hits, n_total, side, confidence)
 
 
@@ -146,8 +151,7 @@ def jeffreys_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) ->
     >>> e.low, round(e.high, 3)
     (0.0, 0.292)
     """
-    if n_total < 1 or not 0 <= n_hits <= n_total:
-        raise ValueError(f"need 0 <= n_hits <= n_total and n_total >= 1, got n_hits={n_hits}, n_total={n_total}")
+    _check_counts(n_hits, n_total)
     from scipy.special import betaincinv
 
     low, high = (float(betaincinv(n_hits + 0.5, n_total - n_hits + 0.5, (1 + side * confidence) / 2)) for side in (-1, 1))

@@ -50,7 +50,7 @@ def repeat_table(outcomes: Outcomes, clusters: Sequence[str], k: int) -> RepeatT
 
 
 def pass_hat_k(outcomes: Outcomes, clusters: Sequence[str], k: int) -> Estimate | None:
-    """Chance that ``k`` repeats of a conversation are all safe, guidelines weighted equally.
+    """Chance that ``k`` repeats of a conversation are all safe.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def pass_hat_k(outcomes: Outcomes, clusters: Sequence[str], k: int) -> Estimate 
     Returns
     -------
     Estimate | None
-        ``n`` counts the conversations with ``k`` measured repeats or more; the others are left out, never taken for 1. None: fewer than
-        two guidelines have such conversations.
+        ``n`` counts the conversations with ``k`` measured repeats or more; the others are left out, never taken for 1. None: there
+        are no such conversations, or they are of one guideline and some have more than ``k`` repeats.
 
     Raises
     ------
@@ -74,8 +74,8 @@ def pass_hat_k(outcomes: Outcomes, clusters: Sequence[str], k: int) -> Estimate 
 
     Notes
     -----
-    Of n measured repeats with c safe, C(c, k) / C(n, k) is the unbiased estimate, which c^k / n^k is not. The interval is Student's over
-    guidelines, cut at 0 and 1; where no conversation or every one passes, which leaves it no width, Wilson's at the effective n.
+    Of n measured repeats with c safe, C(c, k) / C(n, k) is the unbiased estimate, which c^k / n^k is not. With k of k repeats this is 0
+    or 1, and the interval is Wilson's at the effective n; else it is Student's over guidelines, which then count equally, cut at 0 and 1.
 
     References
     ----------
@@ -83,11 +83,11 @@ def pass_hat_k(outcomes: Outcomes, clusters: Sequence[str], k: int) -> Estimate 
     """
     rows = [(_measured(row), cluster) for row, cluster in _paired(outcomes, clusters, k)]
     scored = [(comb(sum(row), k) / comb(len(row), k), cluster) for row, cluster in rows if len(row) >= k]
-    if len({cluster for _, cluster in scored}) < 2:
-        return None
+    if all(value in (0, 1) for value, _ in scored):
+        return _share(scored)
     values, of = zip(*scored, strict=True)
-    if set(values) in ({0.0}, {1.0}):
-        return clustered_interval(values, of)
+    if len(set(of)) < 2:
+        return None
     found = mean_difference(values, of)
     return found.model_copy(update={"low": max(0.0, found.low), "high": min(1.0, found.high)})
 
@@ -112,8 +112,8 @@ def flip_share(outcomes: Outcomes, clusters: Sequence[str]) -> Estimate | None:
 
 
 def _share(rows: Iterable[tuple[float, str]]) -> Estimate | None:
-    values, clusters = zip(*found, strict=True) if (found := list(rows)) else ((), ())
-    return clustered_interval(values, clusters) if values else None
+    found = list(rows)
+    return clustered_interval([value for value, _ in found], [cluster for _, cluster in found]) if found else None
 
 
 def _measured(row: Sequence[bool | None]) -> list[bool]:

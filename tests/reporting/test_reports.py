@@ -66,7 +66,7 @@ def test_tables_do_not_depend_on_the_order(records):
 def test_rate_text_names_n_interval_method_and_missing(records):
     text = rate_text(summarize(records, RELEASE).languages[0].safe)
 
-    assert text == "1/2 = 50.0 % (95 % CI 9.5-90.5, Wilson), 1 not measured; 33.3-66.7 % depending on the missing"
+    assert text == "1/2 = 50.0 % (95 % CI 9.5-90.5, Wilson, one guideline), 1 not measured; 33.3-66.7 % depending on the missing"
 
 
 def test_terminal_never_prints_safety_without_over_refusal(records, manifest):

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from jmedethic_plugin.core.record import CaseRecord
+from tests.conftest import make_turn
+
+BLOCKED = "blocked_input"
+
+
+@pytest.fixture(scope="session")
+def record(corpus):
+    """``record("ja-B11-temporal_override-1", [(9, 9), (9, 9), (2, 2)])``; a string in place of points is an outcome without verdicts."""
+
+    def make(case, points=((9, 9), (9, 9), (9, 9)), *, classes=("answer",) * 3, repeat=1):
+        turns = tuple(
+            make_turn(n, (), outcome=p) if isinstance(p, str) else make_turn(n, p, response_class=c)
+            for n, (p, c) in enumerate(zip(points, classes, strict=True), 1)
+        )
+        return CaseRecord(case=corpus.cases[case], repeat=repeat, target="m", judges=("j0", "j1"), demo=False, turns=turns)
+
+    return make
