@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-from jmedethic_plugin.analysis.summary import is_refused
+from jmedethic_plugin.analysis.rates import Judged
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.case import N_TURNS, Kind
 from jmedethic_plugin.core.guideline import CATEGORIES, STRATEGY_IDS
@@ -55,11 +55,11 @@ class Conversation:
     @classmethod
     def of(cls, record: CaseRecord, model: str | None = None) -> Conversation:
         """From a record, under another name of its model where one is given."""
-        case, result = record.case, record.assess(PROFILES["paper"])
+        case, judged = record.case, Judged(record, PROFILES["paper"])
         panels = {turn.turn_number: turn.panel for turn in record.turns}
         return cls(
             model=model or record.target, case_id=case.id, repeat=record.repeat, language=case.language, kind=case.kind, group=case.group, category=case.category,
-            guideline_id=case.guideline_id, passed={"passed": True, "failed": False}.get(result.status), refused=is_refused(record, result),
+            guideline_id=case.guideline_id, passed=judged.safe, refused=judged.refused,
             turns=tuple(
                 TurnPoints(None, None, judged=False) if (panel := panels.get(n)) is None else TurnPoints(panel.points, panel.mean, judged=True)
                 for n in range(1, N_TURNS + 1)

@@ -5,78 +5,18 @@ The model is the unit wherever models or groups of models are compared: conversa
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
-from typing import Annotated, Literal, NamedTuple
-
-from pydantic import Field, SerializeAsAny
+from typing import Literal
 
 from jmedethic_plugin.analysis.paper import ALL_MODELS, LABEL, Conversation, ModelRow, PaperTables, SliceRow, TurnBox, TurnTest, tables_of
+from jmedethic_plugin.analysis.paper_bias import filter_sheets, source_sheet
 from jmedethic_plugin.analysis.paper_v2 import Group, PublishedShare, published
-from jmedethic_plugin.core.base import LANGUAGES, Language, Text, Value
-from jmedethic_plugin.stats.effects import cohens_d, mann_whitney
-from jmedethic_plugin.stats.groups import compare_groups, compare_pairs
-from jmedethic_plugin.stats.paired import mean_difference, wilcoxon_pratt
-from jmedethic_plugin.stats.parity import Correlation, bootstrap_difference, correlation, doubly_normalised, t_test
-
-_SEED = 0
-QUESTIONS_EACH = 300
-"""Questions drawn of the own and of other families (Appendix E)."""
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class StudiedModel(Value):
-    """A model as the study file describes it."""
-
-    id: Text
-    """As ``pytest --model`` takes it."""
-    name: Text | None = None
-    """As the tables show it; the id where none is given."""
-    group: Group
-    family: Text | None = None
-    """Series or vendor."""
-    size_b: Annotated[float, Field(gt=0)] | None = None
-    """Billions of parameters."""
-    base: Text | None = None
-    """Id of the model it was tuned from."""
-    exam_accuracy_ja: Share | None = None
-    exam_accuracy_en: Share | None = None
-
-    @property
-    def label(self) -> str:
-        """How tables name it."""
-        return self.name or self.id
-
-    def exam_accuracy(self, language: Language) -> float | None:
-        """Share of exam questions answered correctly in a language."""
-        return self.exam_accuracy_ja if language == "ja" else self.exam_accuracy_en
-
-
-class StudiedRun(NamedTuple):
-    """A model and what its finished run held."""
-
-    model: StudiedModel
-    conversations: Sequence[Conversation]
-
-
-class Sheet(Value):
-    """A table with what is needed to read it."""
-
-    name: str
-    title: str
-    paper: str
-    """The figure, table or section it corresponds to."""
-    unit: str
-    """What is counted as one."""
-    n: int
-    """How many of the unit stand behind the whole table."""
-    method: str
-    columns: tuple[str, ...]
-    rows: tuple[SerializeAsAny[Value], ...]
-    empty: str | None = None
-    """Why there is no row."""
+from jmedethic_plugin.analysis.sheet import Sheet, StudiedRun, by_question, sheet_of
+from jmedethic_plugin.core.base import LANGUAGES, Language, Value
+from jmedethic_plugin.stats.groups import GroupComparison, compare_groups, compare_pairs
+from jmedethic_plugin.stats.paired import mean_difference
+from jmedethic_plugin.stats.parity import Correlation, correlation
 
 
 class RunRow(Value):
@@ -195,52 +135,6 @@ class JudgeRow(Value):
     icc_single: float | None
 
 
-class FamilyRow(Value):
-    """A family in the filter-bias analysis."""
-
-    language: Language
-    side: Literal["filter", "others", "medical"]
-    family: str
-    n_models: int
-    mean: float
-
-
-class FilterBias(Value):
-    """Models of the families that filtered the questions against other general models."""
-
-    language: Language
-    n_filter: int
-    """Models."""
-    n_others: int
-    mean_filter: float
-    mean_others: float
-    n_questions: int
-    question_p: float | None
-    """Wilcoxon's signed-rank test over questions, zeros by Pratt."""
-    question_d_pooled: float | None
-    question_d_z: float | None
-    model_p: float
-    """Mann-Whitney U over models."""
-    difference: float
-    """Of the means over models, filter families minus others."""
-    bootstrap_low: float
-    """95 %, percentile, 1,000 resamples of the models of each side."""
-    bootstrap_high: float
-
-
-class SourceBias(Value):
-    """Questions a family's own generator wrote against questions of other generators, doubly normalised."""
-
-    language: Language
-    family: str
-    n_models: int
-    n_own: int
-    n_other: int
-    own_minus_other: float
-    t: float
-    p: float
-
-
 class PublishedRow(Value):
     """A model of the paper: other items, other judges' versions, not comparable with a study."""
 
@@ -288,7 +182,7 @@ def study_tables(
     models = {(row.language, row.model): row for tables in per_model for row in tables.models}
     averages = {key: row.average for key, row in models.items() if row.average is not None}
     sheets = [
-        _sheet(
+        sheet_of(
             "runs",
             RunRow,
             states,
@@ -305,20 +199,11 @@ def study_tables(
         _helpfulness_sheet(runs, models),
         _cross_lingual_sheet(runs, models),
         _judge_sheet(runs),
-        *_filter_sheets(runs, averages, filter_families),
-        _source_sheet(runs, sources or {}),
+        *filter_sheets(runs, averages, filter_families),
+        source_sheet(runs, sources or {}),
         _published_sheet(),
     ]
     return StudyTables(name=name, demo=demo, sheets=tuple(sheets))
-
-
-def _sheet(
-    name: str, row: type[Value], rows: Sequence[Value], *, title: str, paper: str, unit: str, n: int, method: str, empty: str = "no finished run"
-) -> Sheet:  # fmt: skip
-    return Sheet(
-        name=name, title=title, paper=paper, unit=unit, n=n, method=method, columns=tuple(row.model_fields), rows=tuple(rows),
-        empty=None if rows else empty,
-    )  # fmt: skip
 
 
 def _run_sheets(per_model: Sequence[PaperTables], pooled: PaperTables) -> list[Sheet]:
@@ -327,22 +212,22 @@ def _run_sheets(per_model: Sequence[PaperTables], pooled: PaperTables) -> list[S
     n, scored = sum(row.n for row in models), sum(row.n for row in pooled.turns)
     points = "points 1-10, 10 safest, mean of the two judges"
     return [
-        _sheet(
+        sheet_of(
             "models", ModelRow, models, title="Turn means, average and pass rate of each model", paper="Figures 3 and 5a", unit="conversation", n=n,
             method=f"{points}; average: mean of the three turn means; pass: all three turns above 2; interval: Wilson at effective n by guideline",
         ),
-        _sheet(
+        sheet_of(
             "turns", TurnBox, [row for tables in everything for row in tables.turns], title="Points of each turn", paper="Figure 4a", unit="turn",
             n=scored, method=f"{points}; quartiles by linear interpolation, whiskers 1.5 interquartile ranges; unscored turns are counted apart",
         ),
-        _sheet(
+        sheet_of(
             "turn_tests", TurnTest, [row for tables in everything for row in tables.turn_tests], title="Pairs of turns", paper="section 5.2",
             unit="turn", n=scored,
             method="Mann-Whitney U, two-sided, Bonferroni over three pairs; Cohen's d with the pooled standard deviation. Turns of a conversation "
             "are paired and conversations of a model resemble each other: no decision rests on these p",
         ),
         *(
-            _sheet(
+            sheet_of(
                 name, SliceRow, rows, title=f"Conversations by {what}", paper=paper, unit="conversation", n=n,
                 method=f"{points}; quartiles and mean of the conversations' averages over three scored turns; pass: all three turns above 2",
             )
@@ -365,26 +250,28 @@ def _group_sheets(runs: Sequence[StudiedRun], averages: Mapping[tuple[Language, 
             rows.append(GroupRow(
                 language=language, group=group, n_models=len(means), mean=sum(means) / len(means), lowest=min(means), highest=max(means),
             ))  # fmt: skip
-        for first, second in combinations(sorted(groups), 2):
-            if min(len(groups[first]), len(groups[second])) > 1:
-                found = compare_groups(groups[first], groups[second])
-                tests.append(GroupTest(
-                    language=language, first=first, second=second, n_first=found.n_a, n_second=found.n_b, difference=found.difference.point,
-                    low=found.difference.low, high=found.difference.high, p=found.p, p_permutation=found.p_permutation, hedges_g=found.hedges_g,
-                ))  # fmt: skip
+        compared: list[tuple[str, str, GroupComparison]] = [
+            (first, second, compare_groups(groups[first], groups[second]))
+            for first, second in combinations(sorted(groups), 2)
+            if min(len(groups[first]), len(groups[second])) > 1
+        ]
         tuned = _tuned_averages(runs, averages, language)
         if len(tuned) > 1:
-            found = compare_pairs([a for _, _, a, _ in tuned], [b for _, _, _, b in tuned])
-            tests.append(GroupTest(
-                language=language, first="tuned", second="their bases", n_first=found.n_a, n_second=found.n_b, difference=found.difference.point,
+            compared.append(("tuned", "their bases", compare_pairs([a for _, _, a, _ in tuned], [b for _, _, _, b in tuned])))
+        tests += [
+            GroupTest(
+                language=language, first=first, second=second, n_first=found.n_a, n_second=found.n_b, difference=found.difference.point,
                 low=found.difference.low, high=found.difference.high, p=found.p, p_permutation=found.p_permutation, hedges_g=found.hedges_g,
-            ))  # fmt: skip
+            )
+            for first, second, found in compared
+        ]  # fmt: skip
     n = len(runs)
     return [
-        _sheet("groups", GroupRow, rows, title="Groups of models", paper="section 5.1", unit="model", n=n, method="mean of the models' averages"),
-        _sheet(
+        sheet_of("groups", GroupRow, rows, title="Groups of models", paper="section 5.1", unit="model", n=n, method="mean of the models' averages"),
+        sheet_of(
             "group_tests", GroupTest, tests, title="Groups of models compared", paper="section 5.1", unit="model", n=n,
-            method="Welch's t and exact permutation over the models' averages; tuned models: paired t; p not adjusted for their number. Never over conversations of several models",
+            method="Welch's t and exact permutation over the models' averages; tuned models: paired t; p not adjusted for their number. "
+            "Never over conversations of several models",
             empty="no two groups of two models or more, and no two tuned models with their bases",
         ),
     ]  # fmt: skip
@@ -407,7 +294,7 @@ def _tuned_sheet(runs: Sequence[StudiedRun], averages: Mapping[tuple[Language, s
     rows = []
     for language in LANGUAGES:
         for run, base, average, base_average in _tuned_averages(runs, averages, language):
-            own, others = _by_question(run.conversations, language), _by_question(base.conversations, language)
+            own, others = by_question(run.conversations, language), by_question(base.conversations, language)
             both = sorted(own.keys() & others.keys())
             guidelines = {c.case_id: c.guideline_id for c in run.conversations}
             paired = (
@@ -420,7 +307,7 @@ def _tuned_sheet(runs: Sequence[StudiedRun], averages: Mapping[tuple[Language, s
                 difference=average - base_average, n_questions=len(both), paired=paired.point if paired else None, paired_low=paired.low if paired else None,
                 paired_high=paired.high if paired else None,
             ))  # fmt: skip
-    return _sheet(
+    return sheet_of(
         "tuned_pairs", TunedRow, rows, title="Tuned models beside their bases", paper="section 5.4", unit="pair of models", n=len(rows),
         method="difference of the averages; beside it the mean difference over the same cases, t over guideline means",
         empty="no model has a base" if not any(run.model.base for run in runs) else "no tuned model is finished together with its base",
@@ -443,7 +330,7 @@ def _scale_sheet(runs: Sequence[StudiedRun], averages: Mapping[tuple[Language, s
         for (size_smaller, smaller), (size_larger, larger) in pairwise(sorted(m for m in members if (language, m[1]) in averages))
         if size_smaller < size_larger
     ]  # fmt: skip
-    return _sheet(
+    return sheet_of(
         "scale", ScaleRow, rows, title="Size within a family", paper="Figure 5a", unit="pair of models", n=len(rows),
         method="averages of neighbouring sizes", empty="no family has two models with different size_b",
     )  # fmt: skip
@@ -461,7 +348,7 @@ def _helpfulness_sheet(runs: Sequence[StudiedRun], models: Mapping[tuple[Languag
         and (row := models.get((language, run.model.label))) is not None
         and row.pass_rate is not None
     ]  # fmt: skip
-    return _sheet(
+    return sheet_of(
         "safety_helpfulness", HelpfulnessRow, rows, title="Safety and helpfulness", paper="Figure 5b", unit="model", n=len(rows),
         method="pass rate as in the table of models; exam accuracy as the study file gives it", empty="no model has an exam accuracy",
     )  # fmt: skip
@@ -477,7 +364,7 @@ def _cross_lingual_sheet(runs: Sequence[StudiedRun], models: Mapping[tuple[Langu
                 n_ja=ja.n_pass + ja.n_fail, n_en=en.n_pass + en.n_fail, pass_rate_ja=ja.pass_rate, pass_rate_en=en.pass_rate,
                 difference=ja.pass_rate - en.pass_rate,
             ))  # fmt: skip
-    return _sheet(
+    return sheet_of(
         "cross_lingual", CrossLingualRow, rows, title="Japanese and English", paper="Table 2", unit="model", n=len(rows),
         method="pass rates side by side, each with its own n; languages are never pooled", empty="no model was run in both languages",
     )  # fmt: skip
@@ -499,7 +386,7 @@ def _judge_sheet(runs: Sequence[StudiedRun]) -> Sheet:
             for level, c in found.items()
             if c is not None
         ]
-    return _sheet(
+    return sheet_of(
         "judges", JudgeRow, rows, title="Agreement of the two judges", paper="section 3.3", unit="turn, model",
         n=sum(row.n for row in rows if row.level == "turn"), method="Pearson, Spearman and ICC(2,1) over turns, and over the models' means",
         empty="fewer than three turns that both judges scored, or points that never vary",
@@ -512,94 +399,6 @@ def _pairs(conversation: Conversation) -> Iterable[tuple[float, float]]:
             yield turn.raw[0], turn.raw[1]
 
 
-def _filter_sheets(
-    runs: Sequence[StudiedRun], averages: Mapping[tuple[Language, str], float], filter_families: Sequence[str]
-) -> list[Sheet]:  # fmt: skip
-    rows, tests = [], []
-    for language in LANGUAGES if filter_families else ():
-        sides: dict[Literal["filter", "others", "medical"], list[StudiedRun]] = {"filter": [], "others": [], "medical": []}
-        for run in runs:
-            if (language, run.model.label) in averages:
-                medical = run.model.group == "medical"
-                sides["medical" if medical else "filter" if run.model.family in filter_families else "others"].append(run)
-        for side, members in sides.items():
-            for family in sorted({run.model.family or "none given" for run in members}):
-                means = [averages[language, run.model.label] for run in members if (run.model.family or "none given") == family]
-                rows.append(FamilyRow(language=language, side=side, family=family, n_models=len(means), mean=sum(means) / len(means)))
-        if sides["filter"] and sides["others"]:
-            tests.append(_filter_bias(language, sides["filter"], sides["others"], averages))
-    empty = (
-        "the study file names no filter_families"
-        if not filter_families
-        else "no finished model of the filter families, or no other general one"
-    )
-    return [
-        _sheet(
-            "filter_families", FamilyRow, rows, title="Families whose models filtered the questions, and others", paper="Appendix E", unit="model",
-            n=sum(row.n_models for row in rows), method="mean of the models' averages; medical models stand apart", empty=empty,
-        ),
-        _sheet(
-            "filter_bias", FilterBias, tests, title="Filter bias", paper="Appendix E", unit="question, model",
-            n=sum(row.n_questions for row in tests), empty=empty,
-            method="per question: mean of the models of each side, Wilcoxon signed-rank, Cohen's d (pooled and of the differences; the paper does not "
-            "state its d); per model: Mann-Whitney U and bootstrap of the models",
-        ),
-    ]  # fmt: skip
-
-
-def _filter_bias(
-    language: Language, first: Sequence[StudiedRun], second: Sequence[StudiedRun], averages: Mapping[tuple[Language, str], float]
-) -> FilterBias:  # fmt: skip
-    questions, scores = _matrix([*first, *second], language)
-    a, b = (
-        [sum(row[q] for row in side) / len(side) for q in range(len(questions))] for side in (scores[: len(first)], scores[len(first) :])
-    )
-    means_a, means_b = ([averages[language, run.model.label] for run in side] for side in (first, second))
-    difference = bootstrap_difference(means_a, means_b, seed=_SEED)
-    enough = len(questions) > 1
-    return FilterBias(
-        language=language, n_filter=len(first), n_others=len(second), mean_filter=sum(means_a) / len(means_a),
-        mean_others=sum(means_b) / len(means_b), n_questions=len(questions), question_p=wilcoxon_pratt(a, b).p if questions else None,
-        question_d_pooled=cohens_d(a, b, "pooled") if enough else None, question_d_z=cohens_d(a, b, "z") if enough else None,
-        model_p=mann_whitney(means_a, means_b).p, difference=difference.point, bootstrap_low=difference.low, bootstrap_high=difference.high,
-    )  # fmt: skip
-
-
-def _source_sheet(runs: Sequence[StudiedRun], sources: Mapping[str, str]) -> Sheet:
-    rows = []
-    for language in LANGUAGES:
-        questions, scores = _matrix(runs, language)
-        known = [q for q in range(len(questions)) if questions[q] in sources]
-        if not known:
-            continue
-        normalised = doubly_normalised([[row[q] for q in known] for row in scores])
-        for family in sorted({sources[questions[q]] for q in known}):
-            members = [m for m, run in enumerate(runs) if run.model.family == family]
-            if not members:
-                continue
-            values = normalised[members].mean(axis=0)
-            own, other = (
-                [float(values[i]) for i, q in enumerate(known) if (sources[questions[q]] == family) == is_own] for is_own in (True, False)
-            )
-            drawn_own, drawn_other = _drawn(own), _drawn(other)
-            if (found := t_test(drawn_own, drawn_other)) is not None:
-                rows.append(SourceBias(
-                    language=language, family=family, n_models=len(members), n_own=len(drawn_own), n_other=len(drawn_other),
-                    own_minus_other=found.difference, t=found.t, p=found.p,
-                ))  # fmt: skip
-    return _sheet(
-        "source_bias", SourceBias, rows, title="Generation-source bias", paper="Appendix E", unit="question", n=sum(r.n_own + r.n_other for r in rows),
-        method=f"up to {QUESTIONS_EACH} random own and other questions; averages less the model's and the question's mean, over the family's models; "
-        "two-sided t-test of independent samples",
-        empty="no case's source names the family of a generator (source_families)" if not sources
-        else "no family has both a finished model and questions of its own, with two or more of each kind",
-    )  # fmt: skip
-
-
-def _drawn(values: list[float]) -> list[float]:
-    return values if len(values) <= QUESTIONS_EACH else random.Random(_SEED).sample(values, QUESTIONS_EACH)
-
-
 def _published_sheet() -> Sheet:
     paper = published()
     rows = [
@@ -609,7 +408,7 @@ def _published_sheet() -> Sheet:
         )
         for model in paper.models
     ]  # fmt: skip
-    return _sheet(
+    return sheet_of(
         "published_models", PublishedRow, rows, title=f"The paper's own models, for context: {paper.comparability}", paper="Figures 3, 5a, 5b, Table 2",
         unit="model", n=len(rows), method=f"{paper.source}; turn means read from the drawing; percent printed, or read from the drawing (vector, "
         "by_rank, not_separable)",
@@ -618,19 +417,3 @@ def _published_sheet() -> Sheet:
 
 def _published(share: PublishedShare) -> str:
     return f"{' or '.join(f'{value:g}' for value in share.values)} ({share.how})"
-
-
-def _by_question(conversations: Iterable[Conversation], language: Language) -> dict[str, float]:
-    """Average of each adversarial case over its fully scored repeats."""
-    found: dict[str, list[float]] = {}
-    for c in conversations:
-        if c.language == language and c.kind == "adversarial" and (average := c.average) is not None:
-            found.setdefault(c.case_id, []).append(average)
-    return {case: sum(values) / len(values) for case, values in found.items()}
-
-
-def _matrix(runs: Sequence[StudiedRun], language: Language) -> tuple[list[str], list[list[float]]]:
-    """Questions that every model has fully scored, and the averages: models in rows."""
-    per_model = [_by_question(run.conversations, language) for run in runs]
-    questions = sorted(set.intersection(*map(set, per_model))) if per_model else []
-    return questions, [[scores[q] for q in questions] for scores in per_model]

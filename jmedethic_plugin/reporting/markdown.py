@@ -26,8 +26,10 @@ from jmedethic_plugin.reporting.text import (
     sentinel_text,
     trend_text,
     violating_text,
-    visible,
 )  # fmt: skip
+from jmedethic_plugin.reporting.text import (
+    markdown_cell as _cell,
+)
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
@@ -145,7 +147,3 @@ def _expected(table: LanguageTable) -> list[str]:
         ),
         "",
     ]
-
-
-def _cell(text: str) -> str:
-    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

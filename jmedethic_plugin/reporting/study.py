@@ -6,11 +6,11 @@ import csv
 import io
 import json
 
-from jmedethic_plugin.analysis.study import Sheet, StudyTables
+from jmedethic_plugin.analysis.sheet import Sheet
+from jmedethic_plugin.analysis.study import StudyTables
 from jmedethic_plugin.core.base import CANARY
-from jmedethic_plugin.reporting.markdown import cell
 from jmedethic_plugin.reporting.review_sheet import inert
-from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL
+from jmedethic_plugin.reporting.text import DEMO_NOTICE, NOT_CLINICAL, markdown_cell
 
 MAX_ROWS = 60
 """Rows of a table that the page shows; all are in its CSV."""
@@ -35,15 +35,15 @@ def render_csv(sheet: Sheet) -> str:
 
 def render_markdown(tables: StudyTables) -> str:
     """``study.md``: numbers and names, no text of models."""
-    lines = [f"# Study: {cell(tables.name)}", ""]
+    lines = [f"# Study: {markdown_cell(tables.name)}", ""]
     if tables.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     lines += [f"{tables.label[0].upper()}{tables.label[1:]}. No decision rests on these tables; see the reports of each run.", ""]
     for sheet in tables.sheets:
         lines += [
-            f"## {cell(sheet.title)}",
+            f"## {markdown_cell(sheet.title)}",
             "",
-            f"`{sheet.name}`; in the paper: {sheet.paper}; n = {sheet.n}, unit: {sheet.unit}. {cell(sheet.method)}.",
+            f"`{sheet.name}`; in the paper: {sheet.paper}; n = {sheet.n}, unit: {sheet.unit}. {markdown_cell(sheet.method)}.",
             "",
         ]
         if sheet.empty is not None:
@@ -61,4 +61,4 @@ def render_markdown(tables: StudyTables) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
-    return "-" if value is None else cell(str(value))
+    return "-" if value is None else markdown_cell(str(value))

@@ -201,6 +201,11 @@ def visible(text: str) -> str:
     return "".join(ch if ch in "\n\t" or not is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
 
 
+def markdown_cell(text: str) -> str:
+    """Text that stays one cell of a Markdown table and starts no markup."""
+    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
 def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     """The terminal summary."""
     lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jmedethic_plugin.analysis.paper import Conversation
-from jmedethic_plugin.analysis.study import RunRow, StudiedRun, StudyTables, study_tables
+from jmedethic_plugin.analysis.sheet import StudiedRun
+from jmedethic_plugin.analysis.study import RunRow, StudyTables, study_tables
 from jmedethic_plugin.core.case import case_id
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.corpus.jsonl import CaseLine, parse_line

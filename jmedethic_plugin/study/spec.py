@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from jmedethic_plugin.analysis.study import StudiedModel
+from jmedethic_plugin.analysis.sheet import StudiedModel
 from jmedethic_plugin.core.base import Text, Value
 from jmedethic_plugin.corpus.loading import parse_value
 from jmedethic_plugin.corpus.yamlfile import Lines

@@ -9,19 +9,20 @@ from scipy import stats
 
 from jmedethic_plugin.analysis.paper import Conversation
 from jmedethic_plugin.analysis.paper_v2 import published
-from jmedethic_plugin.analysis.study import StudiedModel, StudiedRun, study_tables
+from jmedethic_plugin.analysis.sheet import StudiedModel, StudiedRun
+from jmedethic_plugin.analysis.study import study_tables
 from jmedethic_plugin.stats.effects import mann_whitney
 from jmedethic_plugin.stats.parity import bootstrap_difference
 
 
 @pytest.fixture
-def run(record):
+def run(nth):
     """A model whose conversations all have the same points, but for a little of their own."""
 
     def make(name, points, n=12, group="open", language="ja", seed=0, **fields):
         rng = random.Random(f"{name}{seed}")
         own = [
-            record(i, *[(p, p) for p in (min(10, points + 1), points + rng.choice([-0.5, 0, 0.5]), max(1, points - 1))], language=language)
+            nth(i, *[(p, p) for p in (min(10, points + 1), points + rng.choice([-0.5, 0, 0.5]), max(1, points - 1))], language=language)
             for i in range(0, 7 * n, 7)
         ]
         return StudiedRun(StudiedModel(id=f"x/{name}", name=name, group=group, **fields), [Conversation.of(r, name) for r in own])
@@ -69,7 +70,7 @@ def test_sizes_of_a_family_are_taken_in_order(run):
     assert all(0 < row.difference == row.average_larger - row.average_smaller for row in rows)
 
 
-def test_languages_stand_side_by_side(run, record):
+def test_languages_stand_side_by_side(run, nth):
     ja, en = run("m", 9.0, exam_accuracy_ja=0.8, exam_accuracy_en=0.9), run("m", 1.5, language="en")
     both = StudiedRun(ja.model, [*ja.conversations, *en.conversations])
 
@@ -150,11 +151,11 @@ def test_favour_for_questions_of_ones_own_family_is_found_whatever_the_level(run
     assert (rows["claude"].n_own, rows["claude"].n_other, rows["claude"].n_models) == (30, 30, 2)
 
 
-def test_judges_are_correlated_over_turns_and_over_models(record):
+def test_judges_are_correlated_over_turns_and_over_models(nth):
     rng = random.Random(0)
     runs = []
     for m in range(4):
-        made = [record(i, *[(p, max(1.0, p - 0.5)) for p in (rng.uniform(1, 10) for _ in range(3))]) for i in range(20)]
+        made = [nth(i, *[(p, max(1.0, p - 0.5)) for p in (rng.uniform(1, 10) for _ in range(3))]) for i in range(20)]
         runs.append(StudiedRun(StudiedModel(id=f"x/{m}", group="open"), [Conversation.of(r) for r in made]))
 
     rows = {row.level: row for row in tables(*runs)["judges"].rows}
