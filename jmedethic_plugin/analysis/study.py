@@ -155,6 +155,8 @@ class StudyTables(Value):
     label: str = LABEL
     name: str
     demo: bool
+    banners: tuple[str, ...]
+    """What the runs were allowed against the rules."""
     sheets: tuple[Sheet, ...]
 
     def unfinished(self) -> list[RunRow]:
@@ -163,7 +165,7 @@ class StudyTables(Value):
 
 
 def study_tables(
-    name: str, states: Sequence[RunRow], runs: Sequence[StudiedRun], *, demo: bool, filter_families: Sequence[str] = (),
+    name: str, states: Sequence[RunRow], runs: Sequence[StudiedRun], *, demo: bool, banners: Sequence[str] = (), filter_families: Sequence[str] = (),
     sources: Mapping[str, str] | None = None,
 ) -> StudyTables:  # fmt: skip
     """The tables over the finished runs of a study.
@@ -203,7 +205,7 @@ def study_tables(
         source_sheet(runs, sources or {}),
         _published_sheet(),
     ]
-    return StudyTables(name=name, demo=demo, sheets=tuple(sheets))
+    return StudyTables(name=name, demo=demo, banners=tuple(banners), sheets=tuple(sheets))
 
 
 def _run_sheets(per_model: Sequence[PaperTables], pooled: PaperTables) -> list[Sheet]:

@@ -38,6 +38,8 @@ def render_markdown(tables: StudyTables) -> str:
     lines = [f"# Study: {markdown_cell(tables.name)}", ""]
     if tables.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
+    for banner in tables.banners:
+        lines += [f"> **{markdown_cell(banner)}**", ""]
     lines += [f"{tables.label[0].upper()}{tables.label[1:]}. No decision rests on these tables; see the reports of each run.", ""]
     for sheet in tables.sheets:
         lines += [

@@ -87,8 +87,11 @@ def write_tables(study: Study, study_file: Path, out: Path, failures: Mapping[st
     states = [_state(model, out, study, failures or {}) for model in study.models]
     finished = [model for model, state in zip(study.models, states, strict=True) if state.state == "finished"]
     runs = [StudiedRun(model, _conversations(out / "runs" / model.slug, model.label)) for model in finished]
-    demo = any(read_manifest(out / "runs" / model.slug).demo for model in finished)
-    tables = study_tables(study.name, states, runs, demo=demo, filter_families=study.filter_families, sources=_sources(study, study_file))
+    manifests = [read_manifest(out / "runs" / model.slug) for model in finished]
+    tables = study_tables(
+        study.name, states, runs, demo=any(m.demo for m in manifests), banners=sorted({b for m in manifests for b in m.banners}),
+        filter_families=study.filter_families, sources=_sources(study, study_file),
+    )  # fmt: skip
     (out / "tables").mkdir(parents=True, exist_ok=True)
     for sheet in tables.sheets:
         write_atomically(out / "tables" / f"{sheet.name}.csv", render_csv(sheet))

@@ -117,17 +117,19 @@ def test_failing_model_stops_no_other_and_its_reason_is_told(project):  # noqa: 
     assert states(project.path / "here") == {"openai/x": "failed", "demo/steadfast": "finished"}
 
 
-def test_set_of_ones_own_tells_who_wrote_its_questions(project, corpus):  # noqa: F811
+def test_set_of_ones_own_tells_who_wrote_its_questions_and_related_judges_are_told(project, corpus):  # noqa: F811
     chosen = [case for case in corpus.cases.values() if case.guideline_id == "B11" and case.kind == "adversarial" and case.language == "ja"]
     lines = [case_line(case, f"generator {'qwen-x' if i % 2 else 'other'}, set 1") for i, case in enumerate(chosen)]
     (project.path / "set.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    head = HEAD.replace("sample = 4", 'cases = ["set.jsonl"]')
+    related = 'pytest = ["--family", "demo/judge-a=f", "--family", "demo/judge-b=f", "--allow-related-judges"]'
+    head = HEAD.replace("sample = 4", f'cases = ["set.jsonl"]\n{related}')
     text = head + model("steadfast", 'family = "qwen"') + '[source_families]\n"qwen-x" = "qwen"\n'
     (project.path / "s.toml").write_text(text, encoding="utf-8")
 
     assert command(project, "study", "s.toml").ret == 0
 
     sheets = {s["name"]: s for s in json.loads((project.path / "reports" / "s" / "study.json").read_text(encoding="utf-8"))["sheets"]}
+    assert "> **not independent: the judge" in (project.path / "reports" / "s" / "study.md").read_text(encoding="utf-8")
     assert sheets["models"]["rows"][0]["n"] == len(chosen) == 7
     # One model that answers everything alike: nothing is left once model and question are taken out.
     assert sheets["source_bias"]["empty"].startswith("no family has both a finished model and questions of its own")
