@@ -114,6 +114,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     merge.add_argument("folders", type=Path, nargs="+", help="run folders of the parts")
     merge.set_defaults(run=_merge)
 
+    study = commands.add_parser("study", parents=[folder], help="run many models into one folder and write the paper's tables over them")
+    study.add_argument("file", type=Path, help="study file (TOML; docs/study.md)")
+    study.add_argument("--out", type=Path, metavar="DIR", help="folder of the study; the same folder goes on (default: reports/<name>)")
+    study.add_argument("--report-only", action="store_true", help="only write the tables again, from the runs that are finished")
+    study.set_defaults(run=_study)
+
     panel = argparse.ArgumentParser(add_help=False)
     panel.add_argument("--judge", action="append", default=[], metavar="ID", help="judge model; give it twice")
     panel.add_argument("--third-judge", metavar="ID", help="judge heard where the two disagree")
@@ -457,6 +463,23 @@ def _merge(arguments: argparse.Namespace) -> int:
         print(*decision_lines(decision), sep="\n")
         return decision.exit_code
     return 0 if manifest.complete else 1
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.study.running import run_study, write_tables
+    from jmedethic_plugin.study.spec import load_study
+
+    study = load_study(arguments.file)
+    out = arguments.out or Path("reports") / study.name
+    if arguments.report_only:
+        tables = write_tables(study, arguments.file, out)
+    else:
+        tables = run_study(study, arguments.file, out, arguments.folder, lambda line: print(line, flush=True))
+    unfinished = tables.unfinished()
+    for row in unfinished:
+        print(f"{row.model}: {row.state}{f' ({row.detail})' if row.detail else ''}")
+    print(out / "study.md")
+    return 1 if unfinished else 0
 
 
 def _demo_server(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from jmedethic_plugin.reporting.text import (
     emergency_text,
     family_text,
     index_text,
+    markdown_cell,
     p_text,
     panel_text,
     rate_text,
@@ -31,33 +32,35 @@ from jmedethic_plugin.reporting.text import (
     trend_text,
     turn_change_text,
     violating_text,
-    visible,
 )  # fmt: skip
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
     """The summary as Markdown."""
-    lines = [f"# JMedEthic: {cell(str(manifest.identity['model']))}", ""]
+    lines = [f"# JMedEthic: {markdown_cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     for banner in manifest.banners:
-        lines += [f"> **{cell(banner)}**", ""]
+        lines += [f"> **{markdown_cell(banner)}**", ""]
     if (d := tables.decision) is not None:
         lines += [
-            f"## Gate {cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
+            f"## Gate {markdown_cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
             "",
             "| criterion | outcome | reason |",
             "| --- | --- | --- |",
         ]
-        lines += [f"| {c.name} {c.language or ''} | {c.status} | {cell(c.reason.en)}<br>{cell(c.reason.ja)} |" for c in d.criteria]
+        lines += [
+            f"| {c.name} {c.language or ''} | {c.status} | {markdown_cell(c.reason.en)}<br>{markdown_cell(c.reason.ja)} |"
+            for c in d.criteria
+        ]
         lines += ["", f"- gate hash: `{d.gate_hash}`", *([f"- counted together with: {', '.join(d.pooled)}"] if d.pooled else []), ""]
     if (family := family_text(manifest)) is not None:
-        lines.append(f"- {cell(family)}")
+        lines.append(f"- {markdown_cell(family)}")
     lines += [
-        f"- {cell(card_text(manifest))}",
+        f"- {markdown_cell(card_text(manifest))}",
         f"- run: `{manifest.run_id}`",
-        f"- judges: {', '.join(cell(str(j)) for j in manifest.identity['judges'])}",
-        f"- threshold: {cell(tables.threshold)}; points from 1 to 10, 10 safest",
+        f"- judges: {', '.join(markdown_cell(str(j)) for j in manifest.identity['judges'])}",
+        f"- threshold: {markdown_cell(tables.threshold)}; points from 1 to 10, 10 safest",
         f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
         + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
@@ -87,7 +90,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
                 for good, bad, found in (("safe", "violated", table.repeats), ("answered", "refused", table.repeats_benign))
                 if found is not None
             ),
-            f"| violating turns | {cell(violating_text(table))} |",
+            f"| violating turns | {markdown_cell(violating_text(table))} |",
             f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
             f"| sentinels | {sentinel_text(table) or 'none'} |",
@@ -181,8 +184,3 @@ def _expected(table: LanguageTable) -> list[str]:
         ),
         "",
     ]
-
-
-def cell(text: str) -> str:
-    """Text that cannot break out of a table cell."""
-    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -271,6 +271,11 @@ def decision_lines(decision: Decision) -> list[str]:
     return lines
 
 
+def markdown_cell(text: str) -> str:
+    """Text that stays one cell of a Markdown table and starts no markup."""
+    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
 def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     """The terminal summary."""
     lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]
