@@ -110,10 +110,11 @@ class ExamRecord(Value):
 
     def assess(self, _threshold: Threshold) -> Assessment:
         """Measured, right or wrong, or not: a single wrong answer fails nothing, the share of them tells."""
-        if (status := self.status) in ("correct", "wrong"):
-            return Assessment("passed")
-        said = "no answer that can be read in the reply" if status == "unparsable" else self.reply.error or "no reply"
-        return Assessment("not_measured", missing=(f"{self.reply.outcome}: {said}",))
+        if (status := self.status) == "unparsable":
+            return Assessment("not_measured", missing=("the reply holds no answer that can be read",))
+        if status == "not_measured":
+            return Assessment("not_measured", missing=(f"{self.reply.outcome}: {self.reply.error or 'no detail'}",))
+        return Assessment("passed")
 
     def require(self, threshold: Threshold, *, where: str) -> None:
         """Raise `NotMeasuredError` unless there is an answer, right or wrong."""

@@ -244,7 +244,7 @@ class Ledger:
         return sorted(found, key=lambda pair: (pair[1].case.sort_key, pair[1].repeat))
 
     def exam_records(self) -> list[ExamRecord]:
-        """The newest record of each exam question, in the order of the files."""
+        """The newest record of each exam question, by exam and row."""
         found = (ExamRecord.model_validate_json(said) for _, said in self._newest(records.c.case_id.startswith(EXAM_PREFIX)))
         return sorted(found, key=lambda record: (record.item.exam, record.item.row))
 
