@@ -8,7 +8,7 @@ import math
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -21,16 +21,18 @@ from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import CANARY, content_hash
 from jmedethic_plugin.core.card import CardSummary, JudgeCard
 from jmedethic_plugin.core.case import N_TURNS, Case, item_id, split_item_id
+from jmedethic_plugin.core.exam import ExamQuestion, ExamRecord
 from jmedethic_plugin.core.family import is_dated, related
 from jmedethic_plugin.core.gate import Decision, Gate
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.labelled import LabelledAnswer
 from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting, scale_of
 from jmedethic_plugin.core.threshold import PROFILES
+from jmedethic_plugin.corpus.exam import load_exams
 from jmedethic_plugin.corpus.jsonl import CaseSet
 from jmedethic_plugin.corpus.labelled import load_labelled
 from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families
-from jmedethic_plugin.corpus.selection import Selectable, select_cases
+from jmedethic_plugin.corpus.selection import Selectable, part_of, select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
 from jmedethic_plugin.engine.panel import Panel
@@ -59,7 +61,7 @@ class Run:
     cases: Mapping[str, Case]
     """Every case of the corpus or set; a set's are read when asked for."""
     item_ids: list[str]
-    """What is to be played, in running order: the selected cases, once for each repeat."""
+    """What is to be played, in running order: the selected cases, once for each repeat, then the exam questions."""
     folder: Path
     manifest: Manifest
     ledger: Ledger
@@ -67,6 +69,8 @@ class Run:
     lock: FolderLock
     n_left_out: int = 0
     """Items the gate needs and the run's options do not select."""
+    questions: Mapping[str, ExamQuestion] = field(default_factory=dict)
+    """The exam questions among the items."""
 
     @classmethod
     def open(cls, settings: Settings, *, eager: bool = True) -> Run:
@@ -78,15 +82,27 @@ class Run:
             The run to resume does not exist, measured something else, or is being worked on.
         """
         chosen = choose_cases(settings)
+        exams = load_exams(settings.exam_files)
+        questions = {
+            q.item.id: q
+            for exam in exams
+            for q in exam.questions
+            if settings.shard is None or part_of(q.item.id, settings.shard[1]) == settings.shard[0]
+        }
         families = families_in(settings)
         banners = check_judges(settings, families)
-        known: dict[str, Any] = {"families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date())}
+        known: dict[str, Any] = {
+            "families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date()),
+            "exams": tuple(exam.file for exam in exams),
+        }  # fmt: skip
         if settings.gate is not None:
             known |= _gated(settings, settings.gate, chosen)
         if settings.resume is None:
             folder, manifest = _fresh(settings, chosen, known)
         else:
             folder, manifest = _resumed(settings, chosen)
+            if manifest.exams != known["exams"]:
+                raise ConfigError(f"--resume {manifest.run_id}: --exam differs, or a file has changed since. Repeat the first command.")
             # More repeats mean more items that the gate waits for.
             manifest = manifest.model_copy(update={
                 "judge_card": known["judge_card"] or manifest.judge_card, "expected": known.get("expected", ()),
@@ -100,13 +116,14 @@ class Run:
         engine = Engine(
             cases=chosen.cases, guidelines=chosen.corpus.guidelines, ledger=ledger, system_prompt=settings.system_prompt,
             target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling, limits=settings.limits,
-            threshold=settings.threshold, eager=eager, lost=_lost(manifest),
+            threshold=settings.threshold, eager=eager, lost=_lost(manifest), questions=questions,
         )  # fmt: skip
         engine.start()
         # All cases before the next repeat, so that a run that is stopped has seen each of them.
         items = [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in chosen.ids]
         left_out = sum(split_item_id(item)[0] not in chosen.whole for item in manifest.expected)
-        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock, left_out)
+        items += questions
+        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock, left_out, questions)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -122,7 +139,9 @@ class Run:
         # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
         gc.collect()
         gc.freeze()
-        self.engine.use_models(target, panel, choose_sentinels(self.settings, len(self.item_ids), self.manifest.run_id, self.corpus))
+        self.engine.use_models(
+            target, panel, choose_sentinels(self.settings, len(self.item_ids) - len(self.questions), self.manifest.run_id, self.corpus)
+        )
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
@@ -131,7 +150,7 @@ class Run:
             [i for i in item_ids if split_item_id(i) not in finished], self.cases, self.corpus.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
             prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
-            observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
+            observed=observe(self.ledger.replies_of("target", "judge", most=5000)), questions=self.questions,
         )  # fmt: skip
 
     def power(self, item_ids: Sequence[str]) -> list[str]:
@@ -164,9 +183,9 @@ class Run:
                 path.unlink()
             self.folder.rmdir()
 
-    def close(self, n_planned: int) -> Tables:
-        """Stop the engine and write the reports from what the ledger holds; returns their tables."""
-        if self.engine.progress.n_done >= n_planned:
+    def close(self, n_planned: int, n_questions: int = 0) -> Tables:
+        """Stop the engine and write the reports from what the ledger holds; returns their tables. Conversations and exam questions are counted apart."""
+        if self.engine.progress.n_done >= n_planned + n_questions:
             self.engine.drain()
         self.engine.stop()
         results = read_results(self.ledger, set(self.item_ids))
@@ -178,8 +197,9 @@ class Run:
         self.manifest = self.manifest.model_copy(update={
             "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
             # Left out by the run's options, or by pytest's own.
-            "n_deselected": self.n_left_out + max(0, len(self.item_ids) - n_planned),
-            "complete": len(records) >= n_planned and budget.stopped_by is None, "calls": self.ledger.count_calls(),
+            "n_deselected": self.n_left_out + max(0, len(self.item_ids) - len(self.questions) - n_planned), "n_questions": n_questions,
+            "complete": len(records) >= n_planned and len(results.exam) >= n_questions and budget.stopped_by is None,
+            "calls": self.ledger.count_calls(),
             "repeats": self.settings.repeats, "sittings": (*self.manifest.sittings, sitting),
         })  # fmt: skip
         self.ledger.close()
@@ -308,7 +328,18 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
     parts = {folder: read_manifest(folder) for folder in folders}
     first, *others = parts.values()
     for folder, manifest in parts.items():
-        for name in ("identity", "selection", "corpus_hash", "suite_version", "threshold", "gate", "candidate", "baseline", "expected"):
+        for name in (
+            "identity",
+            "selection",
+            "corpus_hash",
+            "suite_version",
+            "threshold",
+            "gate",
+            "candidate",
+            "baseline",
+            "expected",
+            "exams",
+        ):
             mine, theirs = getattr(manifest, name), getattr(first, name)
             if mine != theirs:
                 raise ConfigError(
@@ -341,9 +372,11 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
             "finished_at": max((m.finished_at for m in parts.values() if m.finished_at), default=None),
             "n_deselected": sum(m.n_deselected for m in {m.shard: m for m in parts.values()}.values()) + (n_parts - len(present)),
             "n_planned": planned, "n_recorded": len(records), "calls": ledger.count_calls(),
+            "n_questions": sum(m.n_questions or 0 for m in {m.shard: m for m in parts.values()}.values()),
             "sittings": tuple(s for m in parts.values() for s in m.sittings),
         })  # fmt: skip
-        merged = merged.model_copy(update={"complete": not merged.missing_shards and len(records) >= planned})
+        asked_enough = len(records) >= planned and len(results.exam) >= (merged.n_questions or 0)
+        merged = merged.model_copy(update={"complete": not merged.missing_shards and asked_enough})
     finally:
         ledger.close()
     try:
@@ -365,6 +398,7 @@ class Results:
 
     records: list[CaseRecord]
     sentinels: list[SentinelVerdict]
+    exam: list[ExamRecord]
 
 
 def open_ledger(folder: Path, manifest: Manifest, url: str | None = None) -> Ledger:
@@ -373,10 +407,11 @@ def open_ledger(folder: Path, manifest: Manifest, url: str | None = None) -> Led
 
 
 def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
-    """Records, of some items where given, and sentinels; of an answer judged several times the newest verdict."""
+    """Records, of some items where given, sentinels and answered exam questions; of an answer judged several times the newest verdict."""
     records = [r for r in ledger.records() if only is None or item_id(r.case.id, r.repeat) in only]
     sentinels = {row.case_id: SentinelVerdict.model_validate_json(row.verdict_json) for row in ledger.verdicts(SENTINEL)}
-    return Results(records, [sentinels[name] for name in sorted(sentinels)])
+    exam = [r for r in ledger.exam_records() if only is None or r.item.id in only]
+    return Results(records, [sentinels[name] for name in sorted(sentinels)], exam)
 
 
 def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
@@ -385,10 +420,13 @@ def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card)
+    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card, results.exam)
     if (decision := decide_for(folder, manifest, results.records, tables, gate)) is not None:
         tables = tables.model_copy(update={"decision": decision})
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
+    if results.exam:
+        rows = [r.model_dump(mode="json") | {"given": r.given, "status": r.status} for r in results.exam]
+        write_atomically(folder / "exam.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     summary = {
         "schema_version": 1,
         "run_id": manifest.run_id,

@@ -66,6 +66,8 @@ class Settings:
     """Which part of how many, both from 1."""
     case_files: tuple[Path, ...] = ()
     """JSONL sets to play instead of the corpus's own cases."""
+    exam_files: tuple[Path, ...] = ()
+    """Exams whose text-only questions are asked too."""
     blocked: Blocked = "not_measured"
     reports: Path = Path("reports")
     ledger: str | None = None

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
+from jmedethic_plugin.analysis.exam import ExamRow, exam_rows
 from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_lingual, turn_decay
 from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
 from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
@@ -14,6 +15,7 @@ from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import TWIN_LEVELS, Case
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.exam import ExamRecord
 from jmedethic_plugin.core.gate import Decision
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
@@ -151,11 +153,13 @@ class Tables(Value):
     """The same scenes in Japanese and in English; None where only one language was played."""
     decision: Decision | None = None
     """What the run's gate says; None for a run without one."""
+    exams: tuple[ExamRow, ...] = ()
 
 
 def summarize(
-    records: Iterable[CaseRecord], threshold: Threshold, sentinels: Sequence[SentinelVerdict] = (), card: CardSummary | None = None
-) -> Tables:
+    records: Iterable[CaseRecord], threshold: Threshold, sentinels: Sequence[SentinelVerdict] = (), card: CardSummary | None = None,
+    exam: Sequence[ExamRecord] = (),
+) -> Tables:  # fmt: skip
     """Count and estimate. Order of the records does not matter."""
     ordered = sorted(records, key=lambda r: (r.case.sort_key, r.repeat))
     return Tables(
@@ -173,6 +177,7 @@ def summarize(
             if any(r.case.language == language for r in ordered)
         ),
         cross_lingual=cross_lingual(ordered, threshold),
+        exams=exam_rows(exam),
     )
 
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from jmedethic_plugin.core.base import Language, Value
 from jmedethic_plugin.core.card import CardSummary
-from jmedethic_plugin.core.case import Case
+from jmedethic_plugin.core.case import Case, kind_of
+from jmedethic_plugin.core.exam import ExamFile, ExamRecord
 from jmedethic_plugin.core.gate import Gate
 from jmedethic_plugin.core.threshold import Assessment, Threshold, ThresholdFailure, assess
 from jmedethic_plugin.core.transcript import Turn
@@ -28,6 +29,11 @@ class CaseRecord(Value):
     demo: bool
     """A scripted model took part: the record measures nothing."""
     turns: tuple[Turn, ...]
+
+    @property
+    def case_id(self) -> str:
+        """Id of the case."""
+        return self.case.id
 
     def assess(self, threshold: Threshold) -> Assessment:
         """What the case amounts to under a threshold."""
@@ -72,6 +78,14 @@ class CaseRecord(Value):
         return f"CaseRecord({self.case.id!r}, repeat={self.repeat})"
 
     __str__ = __repr__
+
+
+Record = CaseRecord | ExamRecord
+
+
+def record_class(case_id: str) -> type[CaseRecord] | type[ExamRecord]:
+    """What the record of a case or exam question is read as."""
+    return ExamRecord if kind_of(case_id) == "exam" else CaseRecord
 
 
 class SentinelVerdict(Value):
@@ -147,6 +161,9 @@ class Manifest(Value):
     complete: bool = False
     n_planned: int | None = None
     n_recorded: int | None = None
+    exams: tuple[ExamFile, ...] = ()
+    n_questions: int | None = None
+    """Exam questions that were to be asked; neither planned nor recorded conversations."""
     calls: dict[str, int] | None = None
     """Calls in the ledger by role and outcome, over all sittings of this run."""
     sittings: tuple[Sitting, ...] = ()

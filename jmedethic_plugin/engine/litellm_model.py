@@ -185,7 +185,7 @@ class LiteLlmModel:
             "num_retries": 0, "max_retries": 0,  # retries have one owner: the engine
         }  # fmt: skip
         optional = {
-            "temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
             "response_format": self._format(sampling),
         }  # fmt: skip
         return request | {name: value for name, value in optional.items() if value is not None}

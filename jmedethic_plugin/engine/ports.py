@@ -17,6 +17,7 @@ class Sampling:
 
     temperature: float | None = None
     max_tokens: int | None = None
+    top_p: float | None = None
     schema: Mapping[str, Any] | None = None
     """Ask for JSON of this schema where the provider offers it, else for any JSON object where it offers that."""
 
@@ -26,7 +27,11 @@ class Sampling:
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "schema": None if self.schema is None else dict(self.schema),
-        }
+        } | ({} if self.top_p is None else {"top_p": self.top_p})  # absent where not set: keys of earlier releases stand
+
+
+EXAM_SAMPLING = Sampling(temperature=0.1, top_p=0.9, max_tokens=2048)
+"""For exam questions, as in the paper (v2, section 4), whatever conversations are sampled with."""
 
 
 @dataclass(frozen=True, slots=True)

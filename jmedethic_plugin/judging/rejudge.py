@@ -107,7 +107,7 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     manifest = old.model_copy(update={
         "run_id": run_id, "threshold": settings.threshold, "families": families, "banners": banners, "rejudged_from": old.run_id,
         "identity": old.identity | judge_identity(settings),
-        "demo": old.demo or settings.is_demo, "calls": None, "sittings": (),
+        "demo": old.demo or settings.is_demo, "calls": None, "sittings": (), "exams": (), "n_questions": None,
     })  # fmt: skip
     if (folder / "run.json").exists() and (found := read_manifest(folder)).identity != manifest.identity:
         raise ConfigError(f"{folder}: holds another measurement (judges {found.identity['judges']}). Name another with --run-id.")

@@ -16,7 +16,8 @@ import pytest
 
 from jmedethic_plugin.core.base import LANGUAGES
 from jmedethic_plugin.core.case import KINDS, Case, kind_of
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.exam import ExamItem
+from jmedethic_plugin.core.record import CaseRecord, Record
 from jmedethic_plugin.core.threshold import PROFILES, Threshold
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
 from jmedethic_plugin.plugin.session import ControllerSession, RunSession, WorkerSession
@@ -203,6 +204,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="play the cases of this JSONL set instead of the corpus; may repeat",
     )
     add(
+        "--exam",
+        dest="jmedethic_exam_files",
+        metavar="FILE",
+        action="append",
+        help="also ask the text-only questions of this exam (docs/exam.md); may repeat",
+    )
+    add(
         "--max-in-flight",
         dest="jmedethic_max_in_flight",
         metavar="N",
@@ -282,6 +290,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "markers",
             f"{kind}: an {kind} medical-ethics conversation" if kind == "adversarial" else f"{kind}: a benign twin",
         )
+    config.addinivalue_line("markers", "exam: an exam question (--exam)")
     if (handed_over := getattr(config, "workerinput", {}).get("jmedethic")) is not None:
         config.stash[SESSION] = WorkerSession(handed_over)
     elif config.getoption("jmedethic_model") and not hasattr(config, "workerinput") and not config.option.help:
@@ -299,7 +308,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One item per case."""
+    """One item per case and exam question."""
     if "case" not in metafunc.fixturenames:
         return
     session = metafunc.config.stash.get(SESSION, None)
@@ -320,10 +329,10 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def case(request: pytest.FixtureRequest) -> Case:
-    """The case of this item."""
-    record: CaseRecord = request.getfixturevalue("judged").record
-    return record.case
+def case(request: pytest.FixtureRequest) -> Case | ExamItem:
+    """The case of this item, or the exam question without its text."""
+    record: Record = request.getfixturevalue("judged").record
+    return record.case if isinstance(record, CaseRecord) else record.item
 
 
 @pytest.fixture(scope="session")
@@ -341,13 +350,14 @@ def judged(request: pytest.FixtureRequest, target: Any) -> JudgedCase:
     session = request.config.stash[SESSION]
     session.provide_target(target)
     record = session.result(request.node.callspec.params["case"])
-    return JudgedCase(record, session.threshold, session.record_place)
+    place = session.record_place if isinstance(record, CaseRecord) else str(Path(session.record_place).with_name("exam.jsonl"))
+    return JudgedCase(record, session.threshold, place)
 
 
 class JudgedCase:
-    """A finished conversation, ready to be asserted on."""
+    """A finished conversation or answered exam question, ready to be asserted on."""
 
-    def __init__(self, record: CaseRecord, threshold: Threshold, place: str) -> None:
+    def __init__(self, record: Record, threshold: Threshold, place: str) -> None:
         self.record = record
         self.threshold = threshold
         self._place = place
@@ -358,7 +368,7 @@ class JudgedCase:
         self.record.require(self.threshold, where=self._place)
 
     def __repr__(self) -> str:
-        return f"JudgedCase({self.record.case.id!r})"
+        return f"JudgedCase({self.record.case_id!r})"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -584,6 +594,7 @@ def _settings(config: pytest.Config) -> Settings:
         repeats=repeats,
         shard=shard_of(option("jmedethic_shard")),
         case_files=tuple(Path(f) for f in option("jmedethic_case_files") or ()),
+        exam_files=tuple(Path(f) for f in option("jmedethic_exam_files") or ()),
         ledger=option("jmedethic_ledger") or os.environ.get("JMEDETHIC_LEDGER"),
         run_id=option("jmedethic_run_id"),
         timeout_s=option("jmedethic_timeout_s"),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.record import Record
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.plugin.progress import PLAIN_EVERY_S, Bar, progress_text, terminal
 
@@ -28,7 +28,7 @@ class RunSession(Protocol):
     record_place: str
     default_tests: Path
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         ...
 
@@ -117,15 +117,16 @@ class ControllerSession:
             self._provided = True
             self.run.engine.submit(_add(target, provided)).result()
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         return self.run.engine.result(item_id)
 
     def header(self) -> list[str]:
         """Target, judges, size and place of the run."""
-        settings = self.run.settings
+        settings, questions = self.run.settings, len(self.run.questions)
+        size = f"{len(self.item_ids) - questions} conversations" + (f", {questions} exam questions" if questions else "")
         lines = [
-            f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {len(self.item_ids)} conversations, run {self.run.manifest.run_id}",
+            f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {size}, run {self.run.manifest.run_id}",
             f"jmedethic: {settings.threshold}",
         ]
         if settings.gate is not None:
@@ -138,7 +139,8 @@ class ControllerSession:
                 )
         if settings.resume is not None:
             n = self.run.n_finished()
-            lines.append(f"jmedethic: {n} conversations are in the ledger, {len(self.item_ids) - n} are to be played")
+            what = "conversations and exam questions" if questions else "conversations"
+            lines.append(f"jmedethic: {n} {what} are in the ledger, {len(self.item_ids) - n} are to be played")
         if settings.is_demo:
             from jmedethic_plugin.reporting.text import DEMO_NOTICE
 
@@ -157,7 +159,8 @@ class ControllerSession:
         if self._planned is None or not self._prepared:
             self.run.abandon()
             return
-        self._tables = self.run.close(len(self._planned))
+        n_questions = sum(item in self.run.questions for item in self._planned)
+        self._tables = self.run.close(len(self._planned) - n_questions, n_questions)
 
     @property
     def exit_code(self) -> int | None:
@@ -201,7 +204,7 @@ class WorkerSession:
 
             self._host = TargetHost(self._address, provided)
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         from jmedethic_plugin.engine.wire import EngineClient
 

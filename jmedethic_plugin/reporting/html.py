@@ -17,6 +17,8 @@ from jmedethic_plugin.reporting.text import (
     cross_lingual_text,
     decay_text,
     estimate_text,
+    exam_missing,
+    exam_notes,
     family_text,
     index_text,
     p_text,
@@ -32,8 +34,8 @@ def render_html(tables: Tables, manifest: Manifest, records: list[CaseRecord]) -
     threshold = manifest.threshold
     return template("report.html.j2").render(
         tables=tables, manifest=manifest, records=records, assess=partial(_assess, threshold=threshold), aggregate=threshold.of,
-        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, change=change_text, p=p_text, decay=decay_text, cross_lingual=cross_lingual_text, turn_rows=_turn_rows, canary=CANARY, categories=CATEGORY_TITLES,
         trend=trend_text, screening=screening_text, index=index_text, screening_level=SCREENING_LEVEL,
+        is_met=threshold.is_met, adjudicate=threshold.adjudicate, how=_HOW, demo_notice=DEMO_NOTICE, family=family_text(manifest), est=estimate_text, violating=violating_text, change=change_text, p=p_text, decay=decay_text, cross_lingual=cross_lingual_text, turn_rows=_turn_rows, exam_missing=exam_missing(tables, manifest), exam_notes=exam_notes(manifest), canary=CANARY, categories=CATEGORY_TITLES,
     )  # fmt: skip
 
 

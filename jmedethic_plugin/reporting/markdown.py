@@ -19,6 +19,10 @@ from jmedethic_plugin.reporting.text import (
     cross_lingual_text,
     decay_text,
     emergency_text,
+    exam_missing,
+    exam_name,
+    exam_notes,
+    exam_text,
     family_text,
     index_text,
     markdown_cell,
@@ -119,6 +123,15 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
     if (found := tables.cross_lingual) is not None:
         lines += ["## ja beside en", "", cross_lingual_text(found).en, ""]
         lines += ["Safe in English, unsafe in Japanese:", "", *(f"- {name}" for name in found.safe_only_in_english or ["none"]), ""]
+    if missing := exam_missing(tables, manifest):
+        lines += [f"> **{missing}**", ""]
+    if tables.exams:
+        lines += ["## Safety and exam accuracy", "", "| exam | accuracy | safe conversations | over-refusal |", "| --- | --- | --- | --- |"]
+        for row in tables.exams:
+            beside = next((t for t in tables.languages if t.language == row.language), None)
+            safety = "not run | not run" if beside is None else f"{rate_text(beside.safe)} | {rate_text(beside.over_refusal)}"
+            lines.append(f"| {markdown_cell(exam_name(row))} | {exam_text(row)} | {safety} |")
+        lines += ["", *(f"- {markdown_cell(note)}" for note in exam_notes(manifest)), ""]
     return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.effects import Screening, ScreeningRow
+from jmedethic_plugin.analysis.exam import ExamRow
 from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay
 from jmedethic_plugin.analysis.over_refusal import EmergencyTable, Index, OverRefusalTable
 from jmedethic_plugin.analysis.progression import Progression, TurnChange
@@ -251,6 +252,35 @@ def shortened(lines: Sequence[str]) -> list[str]:
     return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
 
 
+def exam_text(row: ExamRow) -> str:
+    """``24/30 = 80.0 % (95 % CI 62.7-90.5) of the answers that can be read, 75.0 % (95 % CI 57.9-86.9) of all 32; 2 unparsable``."""
+    parsed = "no answer can be read" if row.of_parsed is None else (
+        f"{row.n_correct}/{row.of_parsed.n} = {estimate_text(row.of_parsed, share=True)} of the answers that can be read"
+    )  # fmt: skip
+    counts = ((row.n_unparsable, "unparsable"), (row.n_not_measured, "not measured"), (row.n_forbidden, "with a forbidden choice"))
+    return f"{parsed}, {estimate_text(row.of_all, share=True)} of all {row.n}" + "".join(f"; {n} {what}" for n, what in counts if n)
+
+
+def exam_name(row: ExamRow) -> str:
+    """Name of an exam with its language."""
+    return visible(f"{row.exam or 'all'} ({row.language})")
+
+
+def exam_notes(manifest: Manifest) -> list[str]:
+    """What was left out of each exam, and whose it is."""
+    return [
+        visible(f"{exam.name}: {exam.n_questions} text-only questions, left out {exam.n_images} with images and {exam.n_withdrawn} not scored by the examiners; ")
+        + f"licence {visible(exam.licence or 'not stated')}"
+        for exam in manifest.exams
+    ]  # fmt: skip
+
+
+def exam_missing(tables: Tables, manifest: Manifest) -> str | None:
+    """That not all questions were asked; None when all were."""
+    n, planned = sum(row.n for row in tables.exams if row.exam is not None), manifest.n_questions or 0
+    return f"INCOMPLETE: {n} of {planned} planned exam questions were asked" if n < planned else None
+
+
 def visible(text: str) -> str:
     """Text with control, bidi and other invisible characters shown as ``<U+202E>``, so that a terminal or page cannot be steered."""
     if not has_invisible(text):
@@ -291,6 +321,8 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     planned = manifest.n_planned or 0
     if (manifest.n_recorded or 0) < planned:
         lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
+    if (missing := exam_missing(tables, manifest)) is not None:
+        lines.append(missing)
     if manifest.missing_shards:
         lines.append(f"INCOMPLETE: without the parts {', '.join(map(str, manifest.missing_shards))} of the run")
     if manifest.sittings and (stopped_by := manifest.sittings[-1].stopped_by):
@@ -300,6 +332,10 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     if (found := tables.cross_lingual) is not None:
         lines += ["", f"Japanese beside English: {cross_lingual_text(found).en}"]
         lines += [f"  safe in English, unsafe in Japanese: {text}" for text in shortened(found.safe_only_in_english)]
+    if tables.exams:
+        lines += ["", "Exam accuracy (a guard-rail; a single wrong answer fails nothing)"]
+        lines += [f"  {exam_name(row)}: {exam_text(row)}" for row in tables.exams]
+        lines += [f"  {note}" for note in exam_notes(manifest)]
     return [*lines, "", f"{NOT_CLINICAL} {review_text(tables)}"]
 
 
