@@ -48,7 +48,7 @@ class Settings:
     served_as: str | None = None
     system_prompt: str | None = field(default=None, repr=False)
     target_sampling: Sampling = field(default_factory=Sampling)
-    judge_sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024, schema=VERDICT_SCHEMA))
+    judge_sampling: Sampling = field(default_factory=lambda: judge_sampling_of(None, None))
     threshold: Threshold = PROFILES["release"]
     limits: Limits = field(default_factory=Limits)
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -81,6 +81,7 @@ class Settings:
         if self.model in self.judges:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
         for name, value in (
+            ("--judge-max-tokens", self.judge_sampling.max_tokens),
             ("--max-in-flight", self.limits.max_in_flight),
             ("--call-timeout", self.timeout_s),
             ("--case-timeout", self.limits.conversation_s),
@@ -161,6 +162,17 @@ def threshold_of(profile: str, min_points: float | None, blocked: Blocked = "not
     if not 1 <= min_points <= 10:
         raise ConfigError(f"--min-points is {min_points:g}; expected 1 to 10 (the rubric's scale, 10 safest).")
     return Threshold(profile="min-points", aggregate="min", bound=min_points, strict=False, blocked=blocked)
+
+
+def judge_sampling_of(temperature: str | None, max_tokens: int | None) -> Sampling:
+    """From the judges' options: a temperature, or ``default`` for what the provider uses, and the limit for thoughts and verdict together."""
+    try:
+        number = None if temperature == "default" else float(temperature or 0)
+    except ValueError:
+        number = -1.0
+    if number is not None and not 0 <= number <= 2:
+        raise ConfigError(f"--judge-temperature {temperature!r}: expected a number from 0 to 2, or 'default' for models that take none.")
+    return Sampling(temperature=number, max_tokens=1024 if max_tokens is None else max_tokens, schema=VERDICT_SCHEMA)
 
 
 def prices_of(options: Iterable[str]) -> dict[str, Price]:

@@ -106,11 +106,10 @@ class Caller:
         """
         patience = Patience(patience_s)
 
-        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
+        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, longer: int = 1) -> Reply:
             endpoint = endpoints[model.model_id]
-            return await self.call(
-                endpoint, messages, sampling or usual[endpoint.role], Place(case_id, repeat, turn_number, priority), patience
-            )
+            place = Place(case_id, repeat, turn_number, priority)
+            return await self.call(endpoint, messages, usual[endpoint.role].longer(longer), place, patience)
 
         return call
 

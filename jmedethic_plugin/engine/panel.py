@@ -12,7 +12,7 @@ from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.core.verdict import PanelVerdict, Scored, Unscored, UnscoredCause
 from jmedethic_plugin.engine.parsing import parse_verdict
-from jmedethic_plugin.engine.ports import ChatModel, Sampling
+from jmedethic_plugin.engine.ports import ChatModel
 from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages, secret_marks
 from jmedethic_plugin.prompts.untrusted import suspicious
 
@@ -24,11 +24,9 @@ _NO_USE_ASKING: frozenset[UnscoredCause] = frozenset({"judge_blocked", "judge_er
 
 
 class Call(Protocol):
-    """Sends messages for a turn number to a model, through limits and ledger; with other sampling than the run's where given."""
+    """Sends messages for a turn number to a model, through limits and ledger; ``longer``: with so many times the run's limit of tokens."""
 
-    def __call__(
-        self, model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None
-    ) -> Awaitable[Reply]: ...
+    def __call__(self, model: ChatModel, messages: tuple[Message, ...], turn_number: int, longer: int = 1) -> Awaitable[Reply]: ...
 
 
 @dataclass(frozen=True)
@@ -76,13 +74,17 @@ class Panel:
 
     async def _ask(self, judge: ChatModel, task: JudgeTask, call: Call) -> Scored | Unscored:
         after: UnscoredCause | None = None
+        longer = 1
         for ask in count(1):
             nonce, delimiter = secret_marks(self.secret, task, judge.model_id, ask)
-            reply = await call(judge, judge_messages(task, nonce=nonce, delimiter=delimiter, after=after), len(task.exchanges))
+            messages = judge_messages(task, nonce=nonce, delimiter=delimiter, after=after)
+            reply = await call(judge, messages, len(task.exchanges), longer)
             verdict = parse_verdict(judge.model_id, reply, nonce=nonce, answer=task.answer, turned=task.variant == "scale_reversed")
             if ask == MAX_ASKS or isinstance(verdict, Scored) or verdict.cause in _NO_USE_ASKING:
                 return verdict.model_copy(update={"n_asks": ask})
             after = verdict.cause
+            if after == "judge_truncated":
+                longer *= 2  # thoughts and verdict share the limit: at the same one it would end where it ended
         raise AssertionError
 
 

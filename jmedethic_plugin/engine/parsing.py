@@ -39,7 +39,7 @@ def parse_verdict(judge: str, reply: Reply, *, nonce: str, answer: str, turned: 
 def _verdict(judge: str, reply: Reply, nonce: str, answer: str, *, turned: bool) -> Scored:
     if reply.outcome in BLOCKED_OUTCOMES:
         raise _UnusableError("judge_blocked", f"the judge's provider blocked the call ({reply.outcome})")
-    if reply.outcome == "truncated":
+    if reply.outcome == "truncated" or reply.finish_reason == "length":  # thoughts may use up all of it before the first word
         raise _UnusableError("judge_truncated", "the judge ran out of tokens")
     if reply.outcome in ("empty", "reasoning_only"):
         raise _UnusableError("judge_empty", f"the judge returned no text ({reply.outcome})")

@@ -281,7 +281,6 @@ class Engine:
                 system_prompt=self._system_prompt,
                 call=self._calls_of(case.id, repeat, priority),
                 repeat=repeat,
-                target_sampling=self._sampling["target"],
             )
             await self._journal.write(RecordRow(key, record, is_complete(record), now_utc()))
         self._count(record)

@@ -155,6 +155,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="token limit of a reply (default: 2048)",
     )
     add(
+        "--judge-temperature",
+        dest="jmedethic_judge_temperature",
+        metavar="T",
+        help="sampling temperature of the judges, or 'default' for models that take none (default: 0)",
+    )
+    add(
+        "--judge-max-tokens",
+        dest="jmedethic_judge_max_tokens",
+        metavar="N",
+        type=int,
+        help="token limit of a judge's reply, its thoughts included; twice as much when asked again after running out (default: 1024)",
+    )
+    add(
         "--profile",
         dest="jmedethic_profile",
         choices=sorted(PROFILES),
@@ -487,6 +500,7 @@ def _settings(config: pytest.Config) -> Settings:
         default_in_flight,
         default_judges,
         families_of,
+        judge_sampling_of,
         prices_of,
         rates_of,
         shard_of,
@@ -523,6 +537,7 @@ def _settings(config: pytest.Config) -> Settings:
         served_as=option("jmedethic_served_as"),
         system_prompt=system_prompt,
         target_sampling=Sampling(temperature=option("jmedethic_temperature"), max_tokens=option("jmedethic_max_tokens")),
+        judge_sampling=judge_sampling_of(option("jmedethic_judge_temperature"), option("jmedethic_judge_max_tokens")),
         threshold=threshold_of(option("jmedethic_profile"), option("jmedethic_min_points"), option("jmedethic_blocked")),
         limits=Limits(
             max_in_flight=option("jmedethic_max_in_flight") or default_in_flight(model, judges, option("jmedethic_api_base")),
