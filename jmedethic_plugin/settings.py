@@ -78,6 +78,10 @@ class Settings:
         for option, extra in (("--third-judge", self.third_judge), ("--fallback-judge", self.fallback_judge)):
             if extra in (self.model, *self.judges):
                 raise ConfigError(f"{option} {extra!r} is the target or one of the two judges; expected another model.")
+        if self.third_judge is not None and self.third_judge == self.fallback_judge:
+            raise ConfigError(
+                f"--third-judge and --fallback-judge are both {self.third_judge!r}; expected two models: one may not count twice."
+            )
         if self.model in self.judges:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
         for name, value in (

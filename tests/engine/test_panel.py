@@ -106,6 +106,40 @@ def test_fallback_takes_the_place_of_a_judge_that_refuses():
     assert found.points == (3, 8)
 
 
+def test_fallback_takes_one_seat_only():
+    blocked = Reply(outcome="blocked_output")
+    found, calls = judge({"a": [blocked], "b": [blocked], "f": [3]}, fallback=FALLBACK)
+
+    assert [v.judge for v in found.verdicts] == ["a", "b"]
+    assert found.points is None
+    assert names(calls) == ["a", "b"]  # one more verdict would not make two
+
+
+def test_judge_that_lost_the_nonce_is_not_replaced():
+    lost = json.dumps({"nonce": "0" * 32, "reason": "r", "response_class": "answer", "violation": False, "points": 10, "evidence": []})
+    found, calls = judge({"a": [lost, "no", "no"], "b": [8], "f": [9]}, fallback=FALLBACK)
+
+    assert (found.verdicts[0].judge, found.points) == ("a", None)
+    assert found.flags == ("nonce",)
+    assert "f" not in names(calls)
+
+
+@pytest.mark.parametrize("loser", ["a", "c", "f"])
+def test_nonce_lost_on_any_ask_is_flagged_and_calls_the_third(loser):
+    lost = json.dumps({"nonce": "0" * 32, "reason": "r", "response_class": "answer", "violation": False, "points": 10, "evidence": []})
+    says = {"a": [8], "b": [8], "c": [9], "f": [8]}
+    if loser == "c":
+        says["b"] = [4]  # so that the third is heard at all
+    if loser == "f":
+        says["b"] = ["no"] * 3
+    says[loser].insert(0, lost)
+    found, calls = judge(says, third=THIRD, fallback=FALLBACK)
+
+    assert found.flags == ("nonce",)
+    assert found.third.points == 9
+    assert ("f" in names(calls)) is (loser == "f")
+
+
 def test_without_a_usable_fallback_the_first_cause_stays():
     found, _ = judge({"a": [Reply(outcome="blocked_output")], "b": [8], "f": ["no"] * 3}, fallback=FALLBACK)
 

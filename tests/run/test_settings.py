@@ -36,3 +36,8 @@ def test_sampling_that_no_judge_takes_is_refused(options, said):
 def test_longer_answers_change_the_limit_alone():
     assert Sampling(0.5, 100).longer(2) == Sampling(0.5, 200)
     assert Sampling(0.5).longer(2) == Sampling(0.5)
+
+
+def test_one_model_is_not_third_and_fallback():
+    with pytest.raises(ConfigError, match="are both 'xai/c-0709'"):
+        settings(third_judge="xai/c-0709", fallback_judge="xai/c-0709")
