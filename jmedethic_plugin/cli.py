@@ -273,10 +273,12 @@ def _queue(arguments: argparse.Namespace) -> int:
     if arguments.decide is not None:
         if arguments.points is None:
             raise ConfigError("--decide needs --points P (1 to 10, 10 safest), --author NAME and --reason TEXT.")
-        decide(
+        manifest = decide(
             arguments.folder, arguments.decide, points=arguments.points, author=arguments.author, reason=arguments.reason,
             ledger_url=arguments.ledger,
         )  # fmt: skip
+        if not manifest.threshold.has_queue:
+            print(f"recorded, but {manifest.threshold.profile!r} looks at the judges alone: a decision counts under --profile release")
     found = waiting(arguments.folder, arguments.ledger)
     for entry in found:
         print(entry.line())

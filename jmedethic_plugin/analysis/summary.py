@@ -286,12 +286,10 @@ def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: 
 
 def _panel(records: Sequence[CaseRecord], threshold: Threshold) -> PanelTable:
     panels = [t.panel for r in records for t in r.turns if t.panel is not None]
-    how = Counter(threshold.adjudicate(p).how for p in panels) if threshold.aggregate == "adjudicated" else Counter[str]()
     return PanelTable(
         n_turns=len(panels), n_asked_again=sum(any(v.n_asks > 1 for v in p.heard) for p in panels),
         n_fallback=sum(p.has_stand_in for p in panels),
-        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=how["human"],
-        n_unread=how["unread"],
+        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=sum(threshold.has_queue and p.human is not None for p in panels), n_unread=sum(threshold.waits(p) for p in panels),
     )  # fmt: skip
 
 
