@@ -74,8 +74,10 @@ async def run_conversation(
 
 
 def is_complete(record: CaseRecord) -> bool:
-    """Whether every turn has text and both verdicts: nothing is left to ask when a run goes on."""
-    return all(
-        turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok"
-        for turn in record.turns
-    )
+    """Whether every turn has text, both verdicts and no third that only failed to be reached: nothing is left to ask when a run goes on."""
+    return all(turn.panel is not None and _is_settled(turn.panel) and turn.reply.outcome == "ok" for turn in record.turns)
+
+
+def _is_settled(panel: PanelVerdict) -> bool:
+    third_failed = isinstance(panel.third, Unscored) and panel.third.cause == "judge_error"
+    return not third_failed and not any(isinstance(v, Unscored) for v in panel.verdicts)

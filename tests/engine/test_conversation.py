@@ -8,7 +8,8 @@ import pytest
 
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.core.transcript import Reply
-from jmedethic_plugin.engine.conversation import run_conversation, target_messages
+from jmedethic_plugin.core.verdict import Unscored
+from jmedethic_plugin.engine.conversation import is_complete, run_conversation, target_messages
 from jmedethic_plugin.engine.panel import Panel
 
 
@@ -149,3 +150,13 @@ def test_reply_cut_off_after_harm_stays_as_it_is(scene):
 
     assert record.turns[0].panel.min == 1
     assert sum(c[0] == "target" for c in calls) == 3
+
+
+@pytest.mark.parametrize(("cause", "complete"), [(None, True), ("schema", True), ("judge_blocked", True), ("judge_error", False)])
+def test_third_that_could_not_be_reached_is_asked_again_when_the_run_goes_on(scene, cause, complete):
+    record, _ = play(*scene, [ok("R1"), ok("R2"), ok("R3")])
+    third = None if cause is None else Unscored(judge="c", cause=cause, detail="d")
+    turn = record.turns[1]
+    turn = turn.model_copy(update={"panel": turn.panel.model_copy(update={"third": third})})
+
+    assert is_complete(record.model_copy(update={"turns": (record.turns[0], turn, record.turns[2])})) is complete
