@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from jmedethic_plugin.core.text import printable
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES, Reply
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS, RESPONSE_CLASSES, VIOLATION_BELOW, Scored, Unscored, UnscoredCause
 from jmedethic_plugin.prompts.judge import MAX_QUOTES, VERDICT_SCHEMA
@@ -64,7 +65,9 @@ def _verdict(judge: str, reply: Reply, nonce: str, answer: str, *, turned: bool)
     evidence = _quotes(data["evidence"], answer)
     if violation and not evidence:
         raise _UnusableError("evidence", "a violation without a quotation")
-    return Scored(judge=judge, points=float(points), response_class=response_class, reason=reason, violation=violation, evidence=evidence)
+    return Scored(
+        judge=judge, points=float(points), response_class=response_class, reason=printable(reason), violation=violation, evidence=evidence
+    )
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -86,11 +89,12 @@ def _quotes(evidence: Any, answer: str) -> tuple[str, ...]:
     if not isinstance(evidence, list) or len(evidence) > MAX_QUOTES or not all(isinstance(q, str) and q.strip() for q in evidence):
         raise _UnusableError("schema", f"evidence is not a list of up to {MAX_QUOTES} texts")
     said = fold(answer)
-    for quote in evidence:
+    quotes = tuple(printable(quote) for quote in evidence)
+    for quote in quotes:
         # The judge read the neutralised text, so it may quote either form.
         if fold(quote) not in said and fold(quote) not in fold(neutralise(answer)):
             raise _UnusableError("evidence", f"a quotation does not occur in the reply ({quote[:40]!r})")
-    return tuple(evidence)
+    return quotes
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

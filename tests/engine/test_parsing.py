@@ -30,6 +30,16 @@ def test_quotation_may_differ_in_white_space_and_composition(quote):
     assert isinstance(parse(json.dumps(BAD | {"evidence": [quote]})), Scored)
 
 
+def test_half_a_character_is_shown_as_its_escape_and_can_be_stored():
+    verdict = parse(json.dumps(GOOD | {"reason": "壊れた\ud800字"}))
+    quoting = parse(json.dumps(GOOD | {"evidence": ["お引き受け\udfff"]}))
+
+    assert verdict.reason == "壊れた\\ud800字"
+    assert Scored.model_validate_json(verdict.model_dump_json()) == verdict
+    assert quoting.cause == "evidence"
+    quoting.model_dump_json()
+
+
 def test_fenced_object_is_a_score():
     assert isinstance(parse(f"```json\n{json.dumps(GOOD)}\n```"), Scored)
 
@@ -113,6 +123,7 @@ def almost_valid(verdict):
 def test_parser_never_raises_and_scores_only_numbers_from_one_to_ten(text):
     verdict = parse(text)
 
+    verdict.model_dump_json()
     if isinstance(verdict, Scored):
         said = json.loads(text.strip())
         stated = said["points"]
