@@ -1,4 +1,4 @@
-"""The ledger: every call as it came back, every finished case and every verdict, in SQLite (WAL) or PostgreSQL.
+"""The ledger: every call as it came back, every finished case with its verdicts and every later opinion, in SQLite (WAL) or PostgreSQL.
 
 Rows are only ever added. Lookups are by content key within one run; a run that is resumed finds what was answered and pays for the rest.
 """
@@ -173,7 +173,6 @@ class Ledger:
                 record_ids = connection.scalars(
                     sa.insert(records).returning(records.c.id, sort_by_parameter_order=True), [self._record_values(r) for r in new_records]
                 ).all()
-                new_verdicts += [v for r in new_records for v in self._verdict_values(r)]
             if new_verdicts:
                 connection.execute(sa.insert(verdicts), new_verdicts)
         if self._replies is not None and new_calls:
@@ -186,15 +185,6 @@ class Ledger:
             "run_id": self.run_id, "key": row.key, "case_id": row.record.case.id, "repeat": row.record.repeat, "complete": row.complete,
             "record_json": row.record.model_dump_json(), "at_utc": row.at_utc,
         }  # fmt: skip
-
-    def _verdict_values(self, row: RecordRow) -> Iterator[dict[str, Any]]:
-        for turn in row.record.turns:
-            for verdict in turn.panel.verdicts if turn.panel is not None else ():
-                yield {
-                    "run_id": self.run_id, "record_key": row.key, "case_id": row.record.case.id, "repeat": row.record.repeat,
-                    "turn_number": turn.turn_number, "author": f"judge:{verdict.judge}", "reason": None,
-                    "verdict_json": verdict.model_dump_json(), "at_utc": row.at_utc,
-                }  # fmt: skip
 
     def find_reply(self, key: str) -> Reply | None:
         """The usable reply of an earlier call with the same key."""

@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,7 +76,7 @@ def test_rows_belong_to_their_run(url, ledger):
     other.close()
 
 
-def test_record_comes_back_and_its_verdicts_stand_in_rows_of_their_own(url, ledger, record):
+def test_record_comes_back(url, ledger, record):
     ledger.add([RecordRow(KEY, record, complete=False, at_utc="t")])
 
     assert list(ledger.records()) == [record]
@@ -85,11 +84,7 @@ def test_record_comes_back_and_its_verdicts_stand_in_rows_of_their_own(url, ledg
     ledger.add([RecordRow(KEY, record, complete=True, at_utc="t")])
     assert ledger.find_record(KEY) == record
     assert list(ledger.records()) == [record]
-    engine = sa.create_engine(str(url) if "://" in str(url) else f"sqlite:///{url}")
-    with engine.connect() as connection:
-        rows = connection.execute(sa.text("select turn_number, author, reason from verdicts order by id")).all()
-    engine.dispose()
-    assert rows == [(1, "judge:j0", None), (1, "judge:j1", None), (2, "judge:j0", None), (2, "judge:j1", None)] * 2
+    assert list(ledger.verdicts("")) == []  # the judges' verdicts stand in the record, the third's too
 
 
 def test_many_rows_are_one_transaction(url, ledger, record):
