@@ -459,6 +459,11 @@ def _resumed(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
     if not _RUN_ID.fullmatch(folder.name):
         raise ConfigError(f"--resume {name!r}: no run id; expected the name of a folder under {settings.reports}.")
     manifest = read_manifest(folder)
+    if manifest.suite_version != SUITE_VERSION:
+        raise ConfigError(
+            f"--resume {manifest.run_id}: begun under suite version {manifest.suite_version}, this is {SUITE_VERSION}, which asks otherwise. Use the "
+            "release that began it, or start a new run; `jmedethic report` reads both."
+        )
     expected, found = manifest.identity, _identity(settings)
     differing = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     if differing:

@@ -128,6 +128,7 @@ class Settings:
             "model": self.model, "judges": list(self.judges), "third_judge": self.third_judge, "fallback_judge": self.fallback_judge, "api_base": self.api_base, "judge_api_base": self.judge_api_base,
             "system_prompt": self.system_prompt, "target_sampling": self.target_sampling.to_dict(),
             "judge_sampling": self.judge_sampling.to_dict(),
+            "third_judge_rule": None if self.third_judge is None else self.threshold.third_rule,
         }  # fmt: skip
 
     def selection(self) -> dict[str, Any]:

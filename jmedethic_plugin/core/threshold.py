@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.case import Kind
@@ -83,6 +83,11 @@ class Threshold(Value):
     def has_queue(self) -> bool:
         """Whether a person's decision changes what this threshold looks at."""
         return self.aggregate == "adjudicated"
+
+    @property
+    def third_rule(self) -> list[Any] | None:
+        """What besides the two judges' answers decides when a third is heard; None where none ever is."""
+        return [self.bound, self.strict] if self.has_queue else None
 
     def waits(self, panel: PanelVerdict) -> bool:
         """Whether a turn counts by its lowest points until a person has read it."""

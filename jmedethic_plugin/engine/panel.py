@@ -66,8 +66,8 @@ class Panel:
     @property
     def rule(self) -> dict[str, Any]:
         """What a verdict depends on besides the two judges' answers; plain data for keys."""
-        t = self.threshold
-        third = None if self.third is None or t.aggregate != "adjudicated" else [self.third.model_id, t.bound, t.strict]
+        rule = self.threshold.third_rule
+        third = None if self.third is None or rule is None else [self.third.model_id, *rule]
         return {"third": third, "fallback": None if self.fallback is None else self.fallback.model_id}
 
     async def judge(self, task: JudgeTask, call: Call) -> PanelVerdict:

@@ -222,7 +222,8 @@ class Ledger:
 
     def keyed_records(self) -> list[tuple[str, CaseRecord]]:
         """`records`, each with its key."""
-        newest = sa.select(sa.func.max(records.c.id)).where(records.c.run_id == self.run_id).group_by(records.c.key)
+        newest = sa.select(sa.func.max(records.c.id)).where(records.c.run_id == self.run_id)
+        newest = newest.group_by(records.c.case_id, records.c.repeat)  # not by key: another release makes other keys of the same case
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(records.c.key, records.c.record_json).where(records.c.id.in_(newest))).all()
         decided = {(row.record_key, row.turn_number): row.verdict_json for row in self.verdicts(HUMAN)}  # the newest of each turn

@@ -87,6 +87,14 @@ def test_record_comes_back(url, ledger, record):
     assert list(ledger.verdicts("")) == []  # the judges' verdicts stand in the record, the third's too
 
 
+def test_case_counts_once_however_its_key_came_about(url, ledger, record):
+    other = record.model_copy(update={"target": "t2"})
+    ledger.add([RecordRow(KEY, record, complete=True, at_utc="t"), RecordRow(KEY, record.model_copy(update={"repeat": 2}), complete=True, at_utc="t")])
+    ledger.add([RecordRow(content_hash("another release"), other, complete=True, at_utc="t")])
+
+    assert [(r.target, r.repeat) for r in ledger.records()] == [("t2", 1), ("t", 2)]
+
+
 def test_many_rows_are_one_transaction(url, ledger, record):
     keys = [content_hash(n) for n in range(50)]
     with pytest.raises(Exception, match=r".*"):  # the last row breaks it: then none may stand
