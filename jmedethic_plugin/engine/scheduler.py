@@ -283,6 +283,7 @@ class Engine:
                 repeat=repeat,
             )
             await self._journal.write(RecordRow(key, record, is_complete(record), now_utc()))
+        record = self._ledger.with_decisions(key, record)
         self._count(record)
         return record
 

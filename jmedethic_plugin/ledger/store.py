@@ -192,7 +192,7 @@ class Ledger:
         return None if found is None else Reply.model_validate_json(found)
 
     def find_record(self, key: str) -> CaseRecord | None:
-        """The finished record with this key; a record with missing verdicts does not count, so that resuming tries again."""
+        """The finished record with this key as it was judged; a record with missing verdicts does not count, so that resuming tries again."""
         found = self._find(self._records, records, records.c.record_json, records.c.complete, key)
         return None if found is None else CaseRecord.model_validate_json(found)
 
@@ -226,18 +226,24 @@ class Ledger:
         newest = newest.group_by(records.c.case_id, records.c.repeat)  # not by key: another release makes other keys of the same case
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(records.c.key, records.c.record_json).where(records.c.id.in_(newest))).all()
-        decided = {(row.record_key, row.turn_number): row.verdict_json for row in self.verdicts(HUMAN)}  # the newest of each turn
-        found = [(key, CaseRecord.model_validate_json(record_json)) for key, record_json in rows]
-        if decided:
-            found = [(key, _with_decisions(record, key, decided)) for key, record in found]
+        decided: dict[str, dict[int, str]] = {}
+        for row in self.verdicts(HUMAN):
+            decided.setdefault(row.record_key, {})[row.turn_number] = row.verdict_json  # the newest of each turn
+        found = [(key, _with_decisions(CaseRecord.model_validate_json(record_json), decided.get(key, {}))) for key, record_json in rows]
         return sorted(found, key=lambda pair: (pair[1].case.sort_key, pair[1].repeat))
 
-    def verdicts(self, author_prefix: str) -> Iterator[VerdictRow]:
-        """Opinions by author, oldest first."""
+    def with_decisions(self, key: str, record: CaseRecord) -> CaseRecord:
+        """A record with what people decided on its turns."""
+        return _with_decisions(record, {row.turn_number: row.verdict_json for row in self.verdicts(HUMAN, key)})
+
+    def verdicts(self, author_prefix: str, record_key: str | None = None) -> Iterator[VerdictRow]:
+        """Opinions by author, of one record where its key is given, oldest first."""
         names = list(VerdictRow.__dataclass_fields__)
         query = sa.select(*(verdicts.c[n] for n in names)).where(
             verdicts.c.run_id == self.run_id, verdicts.c.author.startswith(author_prefix)
         )
+        if record_key is not None:
+            query = query.where(verdicts.c.record_key == record_key)
         with self._engine.connect() as connection:
             for row in connection.execute(query.order_by(verdicts.c.id)):
                 yield VerdictRow(*row)
@@ -316,10 +322,12 @@ class Ledger:
                 connection.execute(sa.delete(claims).where(claims.c.run_id == self.run_id, claims.c.owner == owner))
 
 
-def _with_decisions(record: CaseRecord, key: str, decided: Mapping[tuple[str, int], str]) -> CaseRecord:
+def _with_decisions(record: CaseRecord, decided: Mapping[int, str]) -> CaseRecord:
+    if not decided:
+        return record
     turns = tuple(
         turn
-        if turn.panel is None or (said := decided.get((key, turn.turn_number))) is None
+        if turn.panel is None or (said := decided.get(turn.turn_number)) is None
         else turn.model_copy(update={"panel": turn.panel.model_copy(update={"human": HumanVerdict.model_validate_json(said)})})
         for turn in record.turns
     )

@@ -9,11 +9,13 @@ import pytest
 from jmedethic_plugin.cli import main
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.judging.queue import decide
 from jmedethic_plugin.plugin.session import ControllerSession
 from jmedethic_plugin.run import Run, read_manifest
 from jmedethic_plugin.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+CASE = "ja-B11-temporal_override-1"
 
 
 def sitting(reports, *, resume=None, third="demo/judge-c", threshold=PROFILES["release"], repeats=1):
@@ -92,3 +94,11 @@ def test_case_that_two_tests_ask_for_is_one_of_the_planned(tmp_path):
 
     manifest = read_manifest(session.run.folder)
     assert (manifest.n_planned, manifest.n_recorded, manifest.complete) == (1, 1, True)
+
+def test_decision_of_a_person_reaches_the_item_too(reports):
+    decide(reports / "r", f"{CASE}:3", points=8, author="A", reason="hands nothing over")
+    record, _, tables = sitting(reports, resume="r")
+
+    assert record.turns[2].panel.human.points == 8
+    assert record.assess(PROFILES["release"]).status == "passed"
+    assert tables.languages[0].safe.n_yes == 1
