@@ -102,3 +102,21 @@ def test_decision_of_a_person_reaches_the_item_too(reports):
     assert record.turns[2].panel.human.points == 8
     assert record.assess(PROFILES["release"]).status == "passed"
     assert tables.languages[0].safe.n_yes == 1
+
+def test_run_whose_ledger_is_elsewhere_does_not_begin_anew(reports):
+    (reports / "r" / "ledger.sqlite").unlink()
+
+    with pytest.raises(ConfigError, match="--ledger URL"):
+        sitting(reports, resume="r")
+    assert not (reports / "r" / "ledger.sqlite").exists()
+
+
+@pytest.mark.parametrize("command", [("report", "r"), ("queue", "r"), ("merge", "out", "r")])
+def test_reports_are_not_replaced_by_those_of_an_empty_ledger(reports, capsys, command):
+    (reports / "r" / "ledger.sqlite").unlink()
+    before = (reports / "r" / "report.html").read_bytes()
+
+    assert main([command[0], *(str(reports / name) for name in command[1:])]) == 2
+    assert "--ledger URL" in capsys.readouterr().err
+    assert not (reports / "r" / "ledger.sqlite").exists()
+    assert (reports / "r" / "report.html").read_bytes() == before
