@@ -89,7 +89,7 @@ def test_record_comes_back(url, ledger, record):
 
 def test_case_counts_once_however_its_key_came_about(url, ledger, record):
     other = record.model_copy(update={"target": "t2"})
-    ledger.add([RecordRow(KEY, record, complete=True, at_utc="t"), RecordRow(KEY, record.model_copy(update={"repeat": 2}), complete=True, at_utc="t")])
+    ledger.add([RecordRow(KEY, record, complete=True, at_utc="t"), RecordRow(content_hash(2), record.model_copy(update={"repeat": 2}), complete=True, at_utc="t")])
     ledger.add([RecordRow(content_hash("another release"), other, complete=True, at_utc="t")])
 
     assert [(r.target, r.repeat) for r in ledger.records()] == [("t2", 1), ("t", 2)]
