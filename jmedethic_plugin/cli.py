@@ -130,6 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     panel.add_argument("--allow-related-judges", action="store_true", help="although two judges are of one family; the result says so")
     panel.add_argument("--allow-alias", action="store_true", help="although a judge's id names no dated snapshot; the result says so")
+    panel.add_argument("--judge-temperature", metavar="T", help="of the judges, or 'default' for judges that take none (default: 0)")
+    panel.add_argument("--judge-max-tokens", type=int, metavar="N", help="of a verdict, thoughts included (default: 1024)")
     panel.add_argument("--max-in-flight", type=int, metavar="N", help="calls open at once (default: by provider)")
     panel.add_argument("--max-calls", type=int, metavar="N", help="stop before more calls are made")
     panel.add_argument("--budget-usd", type=float, metavar="USD", help="stop before more is spent")
@@ -351,10 +353,12 @@ def _queue(arguments: argparse.Namespace) -> int:
     if arguments.decide is not None:
         if arguments.points is None:
             raise ConfigError("--decide needs --points P (1 to 10, 10 safest), --author NAME and --reason TEXT.")
-        decide(
+        manifest = decide(
             arguments.folder, arguments.decide, points=arguments.points, author=arguments.author, reason=arguments.reason,
             ledger_url=arguments.ledger,
         )  # fmt: skip
+        if not manifest.threshold.has_queue:
+            print(f"recorded, but {manifest.threshold.profile!r} looks at the judges alone: a decision counts under --profile release")
     found = waiting(arguments.folder, arguments.ledger)
     for entry in found:
         print(entry.line())
@@ -375,14 +379,14 @@ def _judging_settings(
 ) -> Settings:
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.scheduler import Limits
-    from jmedethic_plugin.settings import Settings, default_in_flight, families_of, prices_of
+    from jmedethic_plugin.settings import Settings, default_in_flight, families_of, judge_sampling_of, prices_of
 
     judges = tuple(arguments.judge)
     return Settings(
         root=corpus_root(arguments.folder), model=model, judges=judges, third_judge=arguments.third_judge, fallback_judge=arguments.fallback_judge,
         judge_api_base=arguments.judge_api_base, families={**(families or {}), **families_of(arguments.family)}, api_base=api_base, allow_related_judges=arguments.allow_related_judges,
         allow_alias=arguments.allow_alias, lang=lang, prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
-        threshold=threshold, limits=Limits(
+        threshold=threshold, judge_sampling=judge_sampling_of(arguments.judge_temperature, arguments.judge_max_tokens), limits=Limits(
             max_in_flight=arguments.max_in_flight or default_in_flight(judges[0] if judges else "", judges, arguments.judge_api_base),
             caps=Caps(usd=arguments.budget_usd, calls=arguments.max_calls),
         ),

@@ -109,7 +109,10 @@ class Run:
             })  # fmt: skip
         lock = FolderLock(folder)
         try:
-            ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
+            if settings.resume is None:
+                ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
+            else:
+                ledger = open_ledger(folder, manifest, settings.ledger)
         except BaseException:
             lock.release()
             raise
@@ -326,6 +329,7 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
         The folders are not parts of one measurement.
     """
     parts = {folder: read_manifest(folder) for folder in folders}
+    files = {folder: _ledger_file(folder) for folder in folders}
     first, *others = parts.values()
     for folder, manifest in parts.items():
         for name in (
@@ -352,7 +356,7 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
     try:
         known = {_row_hash(row) for row in ledger.rows()}
         for folder, manifest in parts.items():
-            source = Ledger(folder / "ledger.sqlite", manifest.run_id)
+            source = Ledger(files[folder], manifest.run_id)
             try:
                 fresh = {digest: row for row in source.rows() if (digest := _row_hash(row)) not in known}
             finally:
@@ -402,8 +406,24 @@ class Results:
 
 
 def open_ledger(folder: Path, manifest: Manifest, url: str | None = None) -> Ledger:
-    """The ledger of a finished run: the file in its folder, or the shared one at an address."""
-    return Ledger(url or folder / "ledger.sqlite", manifest.run_id)
+    """The ledger of a run that was begun: the file in its folder, or the shared one at an address.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds none.
+    """
+    return Ledger(url or _ledger_file(folder), manifest.run_id)
+
+
+def _ledger_file(folder: Path) -> Path:
+    # None is made where there is none: reports of an empty ledger would replace those of the run.
+    path = folder / "ledger.sqlite"
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: no such file; expected the ledger of the run. Where it was kept in a shared one, name that by --ledger URL."
+        )
+    return path
 
 
 def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
@@ -596,6 +616,11 @@ def _resumed(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
     if not _RUN_ID.fullmatch(folder.name):
         raise ConfigError(f"--resume {name!r}: no run id; expected the name of a folder under {settings.reports}.")
     manifest = read_manifest(folder)
+    if manifest.suite_version != SUITE_VERSION:
+        raise ConfigError(
+            f"--resume {manifest.run_id}: begun under suite version {manifest.suite_version}, this is {SUITE_VERSION}, which asks otherwise. Use the "
+            "release that began it, or start a new run; `jmedethic report` reads both."
+        )
     expected, found = manifest.identity, _identity(settings)
     differing = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     if differing:

@@ -21,7 +21,7 @@ from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
 from jmedethic_plugin.core.threshold import Threshold
-from jmedethic_plugin.core.verdict import Scored, Unscored
+from jmedethic_plugin.core.verdict import Unscored
 from jmedethic_plugin.stats.agreement import Agreement, agreement
 from jmedethic_plugin.stats.clusters import effective_n
 from jmedethic_plugin.stats.correction import NotCorrected, corrected_rate
@@ -130,7 +130,7 @@ class LanguageTable(Value):
     unscored: dict[str, int]
     """Verdicts by the cause why they could not be used."""
     judges: Agreement | None
-    """Agreement of the two judges over all turns both scored; None without any. It is not validity."""
+    """Agreement of the two judges over all turns both scored themselves; None without any. It is not validity."""
     judges_by_turn: tuple[TurnAgreement, ...]
     violating_turns: ViolatingTurns
     panel: PanelTable
@@ -265,7 +265,9 @@ def _agreement(records: Sequence[CaseRecord], turn_number: int | None = None) ->
         (r.case.guideline_id, points)
         for r in records
         for t in r.turns
-        if t.panel is not None and (turn_number is None or t.turn_number == turn_number) and (points := t.panel.points) is not None
+        if t.panel is not None and (turn_number is None or t.turn_number == turn_number)
+        # A stand-in's points say nothing of how the two judges agree.
+        if (points := t.panel.points) is not None and not t.panel.has_stand_in
     ]
     if not pairs:
         return None
@@ -295,12 +297,10 @@ def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: 
 
 def _panel(records: Sequence[CaseRecord], threshold: Threshold) -> PanelTable:
     panels = [t.panel for r in records for t in r.turns if t.panel is not None]
-    how = Counter(threshold.adjudicate(p).how for p in panels) if threshold.aggregate == "adjudicated" else Counter[str]()
     return PanelTable(
         n_turns=len(panels), n_asked_again=sum(any(v.n_asks > 1 for v in p.heard) for p in panels),
-        n_fallback=sum(any(isinstance(v, Scored) and v.instead_of is not None for v in p.verdicts) for p in panels),
-        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=how["human"],
-        n_unread=how["unread"],
+        n_fallback=sum(p.has_stand_in for p in panels),
+        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=sum(threshold.has_queue and p.human is not None for p in panels), n_unread=sum(threshold.waits(p) for p in panels),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from jmedethic_plugin.core.text import printable
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
 from jmedethic_plugin.engine.ports import ModelRole, Price, Sampling
 from jmedethic_plugin.errors import ModelError
@@ -203,8 +204,8 @@ class LiteLlmModel:
         message = getattr(choice, "message", None)
         extra = getattr(message, "provider_specific_fields", None) or {}
         # A refusal in a field of its own is what a user would see.
-        text = _printable(getattr(message, "content", None) or extra.get("refusal") or "")
-        reasoning = _printable(getattr(message, "reasoning_content", None) or "")
+        text = printable(getattr(message, "content", None) or extra.get("refusal") or "")
+        reasoning = printable(getattr(message, "reasoning_content", None) or "")
         if _is_unclosed_thought(text):
             text, reasoning = "", reasoning + text
         finish = _finish_reason(choice)
@@ -350,11 +351,6 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
         seen.add(id(cause))
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _printable(text: str) -> str:
-    """Lone surrogates cannot be stored as UTF-8; they are shown as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _without_credentials(url: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from jmedethic_plugin.core.transcript import Message, Reply
@@ -20,6 +20,10 @@ class Sampling:
     top_p: float | None = None
     schema: Mapping[str, Any] | None = None
     """Ask for JSON of this schema where the provider offers it, else for any JSON object where it offers that."""
+
+    def longer(self, times: int) -> Sampling:
+        """The same with so many times the tokens; where nothing limits them, the same."""
+        return replace(self, max_tokens=None if self.max_tokens is None else times * self.max_tokens)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for keys and manifests."""

@@ -19,13 +19,13 @@ from jmedethic_plugin.core.exam import ExamQuestion, ExamRecord
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord, Record, SentinelVerdict
 from jmedethic_plugin.core.threshold import Threshold
-from jmedethic_plugin.core.transcript import REUSABLE_OUTCOMES, Message, Reply
+from jmedethic_plugin.core.transcript import REUSABLE_OUTCOMES
 from jmedethic_plugin.engine.budget import Budget, Caps
 from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, now_utc, require_prices
 from jmedethic_plugin.engine.conversation import is_complete, run_conversation, target_messages
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, RateCap
-from jmedethic_plugin.engine.panel import Panel
+from jmedethic_plugin.engine.panel import Call, Panel
 from jmedethic_plugin.engine.ports import EXAM_SAMPLING, ChatModel, ModelRole, Sampling
 from jmedethic_plugin.errors import EngineError
 from jmedethic_plugin.ledger.store import SENTINEL, Ledger, RecordRow, VerdictRow
@@ -192,18 +192,12 @@ class Engine:
         )
         if key in judged:
             return
-        place = Place(f"sentinel-{sentinel.answer_id}", 1, len(task.exchanges), priority)
-        patience = Patience(self._limits.conversation_s)
-
-        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
-            return await self._caller.call(self._judges[model.model_id], messages, sampling or self._sampling["judge"], place, patience)
-
-        panel = await self._panel.judge(task, call)
+        panel = await self._panel.judge(task, self._calls_of(f"sentinel-{sentinel.answer_id}", 1, priority))
         if panel.points is None and self.budget.stopped_by is not None:
             return  # asked again when the run goes on
         verdict = SentinelVerdict(answer_id=sentinel.answer_id, language=task.language, violating=sentinel.violating, panel=panel)
         await self._journal.write(VerdictRow(
-            record_key=key, case_id=sentinel.answer_id, repeat=1, turn_number=place.turn_number, author=SENTINEL, reason=None,
+            record_key=key, case_id=sentinel.answer_id, repeat=1, turn_number=len(task.exchanges), author=SENTINEL, reason=None,
             verdict_json=verdict.model_dump_json(), at_utc=now_utc(),
         ))  # fmt: skip
 
@@ -293,24 +287,17 @@ class Engine:
         })  # fmt: skip
         record = await self._known_or_claimed(key, CaseRecord)
         if record is None:
-            patience = Patience(self._limits.conversation_s)
-
-            async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
-                endpoint = self._target if model is self._target.model else self._judges[model.model_id]
-                place = Place(case.id, repeat, turn_number, priority)
-                return await self._caller.call(endpoint, messages, sampling or self._sampling[endpoint.role], place, patience)
-
             record = await run_conversation(
                 case,
                 guideline,
                 target=self._target.model,
                 panel=self._panel,
                 system_prompt=self._system_prompt,
-                call=call,
+                call=self._calls_of(case.id, repeat, priority),
                 repeat=repeat,
-                target_sampling=self._sampling["target"],
             )
             await self._journal.write(RecordRow(key, record, is_complete(record), now_utc()))
+        record = self._ledger.with_decisions(key, record)
         self._count(record)
         return record
 
@@ -329,6 +316,12 @@ class Engine:
             await self._journal.write(RecordRow(key, record, reply.outcome in REUSABLE_OUTCOMES, now_utc()))
         self._count(record)
         return record
+
+    def _calls_of(self, case_id: str, repeat: int, priority: int) -> Call:
+        endpoints = {**self._judges, self._target.model.model_id: self._target}
+        return self._caller.conversation(
+            endpoints, self._sampling, case_id=case_id, repeat=repeat, priority=priority, patience_s=self._limits.conversation_s
+        )
 
     async def _known_or_claimed(self, key: str, kind: type[_R]) -> _R | None:
         """The record, or None when it is this engine's to make; waits while another machine holds it."""

@@ -19,7 +19,7 @@ from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.conversation import is_complete
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
-from jmedethic_plugin.ledger.store import RecordRow
+from jmedethic_plugin.ledger.store import Ledger, RecordRow
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.run import (
@@ -123,7 +123,7 @@ def _judge_again(
     folder: Path, manifest: Manifest, records: list[CaseRecord], settings: Settings, told: Callable[[int], None] | None
 ) -> Bridge:
     corpus = load_corpus(settings.root)
-    ledger = open_ledger(folder, manifest)
+    ledger = Ledger(folder / "ledger.sqlite", manifest.run_id)
     try:
         panel = make_panel(settings, corpus.cases, ledger.secret())
         tasks = {name: task for record in records for name, task in _tasks(record, corpus.guidelines)}

@@ -171,6 +171,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="version of the target under test; gated runs of one candidate count together",
     )
     add(
+        "--judge-temperature",
+        dest="jmedethic_judge_temperature",
+        metavar="T",
+        help="sampling temperature of the judges, or 'default' for models that take none (default: 0)",
+    )
+    add(
+        "--judge-max-tokens",
+        dest="jmedethic_judge_max_tokens",
+        metavar="N",
+        type=int,
+        help="token limit of a judge's reply, its thoughts included; twice as much when asked again after running out (default: 1024)",
+    )
+    add(
         "--profile",
         dest="jmedethic_profile",
         choices=sorted(PROFILES),
@@ -521,6 +534,7 @@ def _settings(config: pytest.Config) -> Settings:
         default_judges,
         families_of,
         fixed_by,
+        judge_sampling_of,
         prices_of,
         rates_of,
         shard_of,
@@ -574,6 +588,7 @@ def _settings(config: pytest.Config) -> Settings:
         served_as=option("jmedethic_served_as"),
         system_prompt=system_prompt,
         target_sampling=Sampling(temperature=option("jmedethic_temperature"), max_tokens=option("jmedethic_max_tokens")),
+        judge_sampling=judge_sampling_of(option("jmedethic_judge_temperature"), option("jmedethic_judge_max_tokens")),
         threshold=threshold_of(
             fixed_by(gate, "--profile", option("jmedethic_profile"), rule and rule.profile, "release"),
             option("jmedethic_min_points"),

@@ -92,8 +92,8 @@ class ControllerSession:
     def plan(self, item_ids: list[str]) -> None:
         """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
         if self._planned is None:
-            self._planned = item_ids
-            self.run.engine.plan(item_ids)
+            self._planned = list(dict.fromkeys(item_ids))  # several tests may ask for one case
+            self.run.engine.plan(self._planned)
 
     def hand_over(self) -> dict[str, Any]:
         """Plain data for a worker: no key, no case text."""
