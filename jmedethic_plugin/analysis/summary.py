@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
@@ -148,6 +148,7 @@ def summarize(
 ) -> Tables:
     """Count and estimate. Order of the records does not matter."""
     ordered = sorted(records, key=lambda r: (r.case.sort_key, r.repeat))
+    panels = {row.language: row for row in card.panel} if card is not None else None
     return Tables(
         threshold=str(threshold),
         languages=tuple(
@@ -156,7 +157,7 @@ def summarize(
                 [r for r in ordered if r.case.language == language],
                 threshold,
                 [s for s in sentinels if s.language == language],
-                next((row for row in card.panel if row.language == language), None) if card is not None else None,
+                panels,
             )
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
@@ -165,7 +166,7 @@ def summarize(
 
 
 def _language(
-    language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict], card: PanelLanguage | None
+    language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict], card: Mapping[Language, PanelLanguage] | None
 ) -> LanguageTable:
     results = {id(r): r.assess(threshold) for r in records}
     model = {id(r): r.assess(threshold.model_copy(update={"blocked": "not_measured"})) for r in records}
@@ -209,7 +210,7 @@ def _language(
         judges_by_turn=tuple(
             TurnAgreement(turn_number=n, agreement=found) for n in range(1, N_TURNS + 1) if (found := _agreement(records, n)) is not None
         ),
-        violating_turns=_violating_turns(adversarial, threshold, card),
+        violating_turns=_violating_turns(adversarial, threshold, "no judge card" if card is None else card.get(language, f"the judge card has no answer in {language}")),
         panel=_panel(records, threshold),
         sentinels=_sentinels(sentinels, threshold),
         n_reviewed=sum(r.case.review_status in CLINICIAN_STATUSES for r in records),
@@ -261,7 +262,8 @@ def _agreement(records: Sequence[CaseRecord], turn_number: int | None = None) ->
     return agreement([points for _, points in pairs], [guideline for guideline, _ in pairs], seed=0)
 
 
-def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: PanelLanguage | None) -> ViolatingTurns:
+def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: PanelLanguage | str) -> ViolatingTurns:
+    """``card``: the panel's error in this language, or why it is not known."""
     rows = [
         (r.case.guideline_id, not threshold.is_met(points))
         for r in records
@@ -271,8 +273,8 @@ def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: 
     n, n_violating = len(rows), sum(violates for _, violates in rows)
     n_eff = effective_n([float(violates) for _, violates in rows], [guideline for guideline, _ in rows]) if rows else None
     corrected: Estimate | NotCorrected
-    if card is None or n_eff is None:
-        corrected = NotCorrected(reason="no judge card" if card is None else "no turn was scored")
+    if isinstance(card, str) or n_eff is None:
+        corrected = NotCorrected(reason=card if isinstance(card, str) else "no turn was scored")
     else:
         se, sp = card.sensitivity, card.specificity
         corrected = corrected_rate(n_violating, n, n_eff=n_eff, sens_hits=se.n_hits, m1=se.n, spec_hits=sp.n_hits, m0=sp.n)

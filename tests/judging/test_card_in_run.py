@@ -71,3 +71,5 @@ def test_rate_of_violating_turns_is_corrected_by_the_card(corpus):
     assert abs(found.corrected.point - (p + sp - 1) / (se + sp - 1)) < 1e-12
     assert found.corrected.low < found.corrected.point < found.corrected.high
     assert summarize(records, PROFILES["release"]).languages[0].violating_turns.not_corrected == "no judge card"
+    other = card.model_copy(update={"panel": (card.panel[0].model_copy(update={"language": "en"}),)})
+    assert summarize(records, PROFILES["release"], card=other).languages[0].violating_turns.not_corrected == "the judge card has no answer in ja"
