@@ -163,7 +163,10 @@ def _tasks(record: CaseRecord, guidelines: Mapping[str, Guideline]) -> list[tupl
 
 
 def compare_scales(first: str, second: str, before: list[CaseRecord], after: list[CaseRecord], threshold: Threshold) -> Bridge:
-    """Shift and flips between two judgements of the same answers, both held against one threshold."""
+    """Shift and flips between two judgements of the same answers, both held against one threshold.
+
+    What a person decided on either side is left out: it is no judge's scale.
+    """
     languages, flipped = [], []
     for language in sorted({r.case.language for r in before}, reverse=True):
         shifts, counts = [], Counter[str]()
@@ -171,7 +174,7 @@ def compare_scales(first: str, second: str, before: list[CaseRecord], after: lis
             for turn, again in zip(old.turns, new.turns, strict=True):
                 if old.case.language != language or turn.panel is None or again.panel is None:
                     continue
-                a, b = threshold.of(turn.panel), threshold.of(again.panel)
+                a, b = (threshold.of(panel.model_copy(update={"human": None})) for panel in (turn.panel, again.panel))
                 if a is not None and b is not None:
                     shifts.append(b - a)
                     if threshold.is_met(a) != threshold.is_met(b):
