@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     rejudge = commands.add_parser("rejudge", parents=[panel, folder], help="judge a run's stored answers again; the target is not called")
     rejudge.add_argument("source", type=Path, help="run folder")
+    rejudge.add_argument("--judge-card", type=Path, metavar="FILE", help="card.json of the judges, written by `jmedethic judge qualify`")
     rejudge.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     rejudge.set_defaults(run=_rejudge)
 
@@ -301,7 +302,7 @@ def _judging_settings(
     return Settings(
         root=corpus_root(arguments.folder), model=model, judges=judges, third_judge=arguments.third_judge, fallback_judge=arguments.fallback_judge,
         judge_api_base=arguments.judge_api_base, families={**(families or {}), **families_of(arguments.family)}, api_base=api_base, allow_related_judges=arguments.allow_related_judges,
-        allow_alias=arguments.allow_alias, lang=lang, prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
+        allow_alias=arguments.allow_alias, lang=lang, judge_card=getattr(arguments, "judge_card", None), prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
         threshold=threshold, limits=Limits(
             max_in_flight=arguments.max_in_flight or default_in_flight(judges[0] if judges else "", judges, arguments.judge_api_base),
             caps=Caps(usd=arguments.budget_usd, calls=arguments.max_calls),

@@ -432,12 +432,23 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
     )  # fmt: skip
 
 
+def checked_run_id(run_id: str) -> str:
+    """The same, if it can name a folder under ``reports/`` and nothing else.
+
+    Raises
+    ------
+    ConfigError
+        It cannot.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit.")
+    return run_id
+
+
 def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[Path, Manifest]:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", settings.model).strip("-")[:60]
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    run_id = settings.run_id or f"{stamp}-{slug}"
-    if not _RUN_ID.fullmatch(run_id):
-        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit.")
+    run_id = checked_run_id(settings.run_id or f"{stamp}-{slug}")
     shard = "" if settings.shard is None else f"-shard{settings.shard[0]}of{settings.shard[1]}"
     folder = settings.reports / f"{run_id}{shard}"
     try:

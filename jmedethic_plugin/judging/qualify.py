@@ -34,7 +34,7 @@ from jmedethic_plugin.ledger.lock import FolderLock
 from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
-from jmedethic_plugin.run import families_in, judge_identity, make_panel, task_of
+from jmedethic_plugin.run import checked_run_id, families_in, judge_identity, make_panel, task_of
 from jmedethic_plugin.settings import Settings
 
 DISCLAIMER: dict[Language, str] = {
@@ -139,7 +139,7 @@ def qualify(
     Raises
     ------
     ConfigError
-        No usable answers.
+        No usable answers, or the folder is a run's.
     """
     corpus = load_corpus(settings.root)
     languages = LANGUAGES if settings.lang == "both" else (settings.lang,)
@@ -153,7 +153,9 @@ def qualify(
         answers = [a.model_copy(update={"variants": {}}) for a in answers if a.violation]
     exam = make_exam(answers, tasks, load_attacks(settings.root) if attacks else None, per_attack)
     identity = judge_identity(settings)
-    folder = settings.reports / (settings.run_id or f"judges-{content_hash([identity, labelled.name])[:12]}")
+    folder = settings.reports / checked_run_id(settings.run_id or f"judges-{content_hash([identity, labelled.name])[:12]}")
+    if (folder / "run.json").exists():
+        raise ConfigError(f"--run-id {folder.name!r}: {folder} holds a run. Name another folder for the judges.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jmedethic_plugin.core.base import Language, Value, content_hash
@@ -19,17 +20,20 @@ from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.conversation import is_complete
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
-from jmedethic_plugin.ledger.store import RecordRow
+from jmedethic_plugin.ledger.store import Ledger, RecordRow
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.run import (
+    check_card,
     check_judges,
+    checked_run_id,
     families_in,
     judge_identity,
     make_panel,
     open_ledger,
     read_manifest,
     read_results,
+    write_manifest,
     write_reports,
 )
 from jmedethic_plugin.settings import Settings
@@ -88,7 +92,7 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     Parameters
     ----------
     settings
-        Judges, addresses, limits, and ``run_id`` for the new folder; of the target only its id and address, which tell its family.
+        Judges, their card, addresses, limits, and ``run_id`` for the new folder; of the target only its id and address, which tell its family.
 
     Raises
     ------
@@ -102,18 +106,24 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
         records = read_results(ledger).records
     finally:
         ledger.close()
-    run_id = settings.run_id or f"{old.run_id}-rejudged-{content_hash(judge_identity(settings))[:8]}"
+    run_id = checked_run_id(settings.run_id or f"{old.run_id}-rejudged-{content_hash(judge_identity(settings))[:8]}")
     folder = settings.reports / run_id
     manifest = old.model_copy(update={
         "run_id": run_id, "threshold": settings.threshold, "families": families, "banners": banners, "rejudged_from": old.run_id,
-        "identity": old.identity | judge_identity(settings),
+        "identity": old.identity | judge_identity(settings), "judge_card": check_card(settings, datetime.now(UTC).date()),
         "demo": old.demo or settings.is_demo, "calls": None, "sittings": (),
     })  # fmt: skip
-    if (folder / "run.json").exists() and (found := read_manifest(folder)).identity != manifest.identity:
-        raise ConfigError(f"{folder}: holds another measurement (judges {found.identity['judges']}). Name another with --run-id.")
+    if folder.exists():
+        found = read_manifest(folder)
+        if (found.rejudged_from, found.identity) != (old.run_id, manifest.identity):
+            what = "an original run" if found.rejudged_from is None else f"{found.rejudged_from} judged again"
+            raise ConfigError(
+                f"{folder}: holds another measurement ({what}, judges {', '.join(found.identity['judges'])}). Name another with --run-id."
+            )
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:
+        write_manifest(folder, manifest)  # at once, so that a call that goes on with a stopped one sees whose folder it is
         return Rejudged(folder, manifest, _judge_again(folder, manifest, records, settings, told))
     finally:
         lock.release()
@@ -123,7 +133,7 @@ def _judge_again(
     folder: Path, manifest: Manifest, records: list[CaseRecord], settings: Settings, told: Callable[[int], None] | None
 ) -> Bridge:
     corpus = load_corpus(settings.root)
-    ledger = open_ledger(folder, manifest)
+    ledger = Ledger(folder / "ledger.sqlite", manifest.run_id)
     try:
         panel = make_panel(settings, corpus.cases, ledger.secret())
         tasks = {name: task for record in records for name, task in _tasks(record, corpus.guidelines)}
