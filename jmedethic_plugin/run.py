@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import CANARY, content_hash
-from jmedethic_plugin.core.card import CardSummary, JudgeCard
+from jmedethic_plugin.core.card import CardFile, CardSummary, JudgeCard
 from jmedethic_plugin.core.case import N_TURNS, Case, item_id, split_item_id
 from jmedethic_plugin.core.family import is_dated, related
 from jmedethic_plugin.core.guideline import Guideline
@@ -391,10 +391,10 @@ def read_card(path: Path) -> JudgeCard:
     Raises
     ------
     ConfigError
-        No readable card.
+        No readable card, or one that was changed.
     """
     try:
-        return JudgeCard.model_validate_json(path.read_bytes())
+        return CardFile.model_validate_json(path.read_bytes()).card
     except OSError as exc:
         raise ConfigError(
             f"{path}: found no readable file ({exc.strerror}); expected the card.json that `jmedethic judge qualify` wrote."
@@ -417,7 +417,7 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
     if settings.judge_card is None:
         return None
     card, scale = read_card(settings.judge_card), judge_identity(settings)
-    rubrics = {language: card.scale["rubric"].get(language) for language in scale["rubric"]}
+    rubrics = {language: card.scale.get("rubric", {}).get(language) for language in scale["rubric"]}
     found = card.scale | {"rubric": rubrics}
     differing = [f"{key}: the card has {found.get(key)!r}, this run {scale[key]!r}" for key in scale if found.get(key) != scale[key]]
     if card.threshold != str(PROFILES.get(settings.threshold.profile, settings.threshold)):
@@ -427,7 +427,7 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
             f"--judge-card {settings.judge_card}: about another scale ({'; '.join(differing)}). Qualify these judges: jmedethic judge qualify."
         )
     return CardSummary(
-        content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers["clinician_labelled"],
+        content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers.clinician_labelled,
         faults=(*card.faults, *((f"the card expired on {card.expires}",) if card.expires < today.isoformat() else ())), panel=card.panel,
     )  # fmt: skip
 

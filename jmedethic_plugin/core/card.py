@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from jmedethic_plugin.core.base import Language, Value, content_hash
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.labelled import Part
 
 VALID_DAYS = 90
 """A hosted model may change under its name: a calibration counts for so long (method.md A-62)."""
@@ -126,6 +129,17 @@ class LabelAgreement(Value):
     alpha_points: Estimate | None
 
 
+class AnswerSet(Value):
+    """The labelled answers a card rests on."""
+
+    source: str
+    part: Part
+    hash: str
+    n: int
+    clinician_labelled: bool
+    licences: tuple[str, ...]
+
+
 class JudgeCard(Value):
     """Qualification of the judges of a panel."""
 
@@ -138,8 +152,7 @@ class JudgeCard(Value):
     scale: dict[str, Any]
     """What must be equal for the card to speak for a run: judges, addresses, sampling, rubric hashes."""
     threshold: str
-    answers: dict[str, Any]
-    """The labelled set: name, part, hash, n, licences, whether clinicians labelled it."""
+    answers: AnswerSet
     judges: tuple[JudgeResult, ...]
     panel: tuple[PanelLanguage, ...]
     labels: tuple[LabelAgreement, ...]
@@ -150,7 +163,7 @@ class JudgeCard(Value):
     @property
     def faults(self) -> tuple[str, ...]:
         """Why the panel is not qualified; empty when it is."""
-        part = self.answers.get("part", "sealed")
+        part = self.answers.part
         unsealed = (
             ()
             if part == "sealed"
@@ -162,6 +175,24 @@ class JudgeCard(Value):
     def content_hash(self) -> str:
         """Identity of the card."""
         return content_hash(self.model_dump(mode="json"))
+
+
+class CardFile(Value):
+    """``card.json``: a card with its hash, so that a changed one is no card."""
+
+    content_hash: str
+    card: JudgeCard
+
+    @classmethod
+    def of(cls, card: JudgeCard) -> CardFile:
+        """A card as it is written."""
+        return cls(content_hash=card.content_hash, card=card)
+
+    @model_validator(mode="after")
+    def _is_unchanged(self) -> CardFile:
+        if self.card.content_hash != self.content_hash:
+            raise ValueError(f"the card was changed: its hash is {self.card.content_hash[:16]}..., the file says {self.content_hash[:16]}...")
+        return self
 
 
 class CardSummary(Value):

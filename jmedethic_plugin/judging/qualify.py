@@ -21,7 +21,7 @@ from jmedethic_plugin.analysis.qualification import (
 )
 from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
-from jmedethic_plugin.core.card import VALID_DAYS, JudgeCard
+from jmedethic_plugin.core.card import VALID_DAYS, AnswerSet, CardFile, JudgeCard
 from jmedethic_plugin.core.labelled import LabelledAnswer, Part
 from jmedethic_plugin.core.text import sentences
 from jmedethic_plugin.core.verdict import PanelVerdict
@@ -169,7 +169,7 @@ def qualify(
 
         # The attacks alone are no card: nothing of sensitivity on plain answers, nothing of specificity.
         name = "attacks" if only_attacks else "card"
-        write_atomically(folder / f"{name}.json", card.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / f"{name}.json", CardFile.of(card).model_dump_json(indent=1) + "\n")
         write_atomically(folder / f"{name}.html", render_card(card))
     finally:
         lock.release()
@@ -216,10 +216,10 @@ def examine(
     return JudgeCard(
         canary=CANARY, suite_version=SUITE_VERSION, created=today.isoformat(), expires=(today + timedelta(days=VALID_DAYS)).isoformat(),
         scale=judge_identity(settings), threshold=str(settings.threshold),
-        answers={
-            "source": source, "part": part, "hash": content_hash([a.model_dump(mode="json") for a in exam.answers]), "n": len(exam.answers),
-            "clinician_labelled": clinicians, "licences": sorted({a.licence or "not stated" for a in exam.answers}),
-        },
+        answers=AnswerSet(
+            source=source, part=part, hash=content_hash([a.model_dump(mode="json") for a in exam.answers]), n=len(exam.answers),
+            clinician_labelled=clinicians, licences=tuple(sorted({a.licence or "not stated" for a in exam.answers})),
+        ),
         judges=results, panel=qualify_panel(exam.answers, decided, settings.threshold), labels=label_agreement(exam.answers), notes=tuple(notes),
         demo=any(j.is_demo for j in judges),
     )  # fmt: skip

@@ -169,8 +169,8 @@ def test_answers_that_may_have_been_tuned_on_admit_no_judge(tmp_path, corpus, an
     sealed, _ = qualify(settings, file, today=date(2026, 11, 24), attacks=False)
     tuning, _ = qualify(settings, file, today=date(2026, 11, 24), attacks=False, part="tuning")
 
-    assert (sealed.answers["part"], sealed.answers["n"], tuning.answers["n"]) == ("sealed", 84, 84)
-    assert sealed.answers["hash"] != tuning.answers["hash"]
+    assert (sealed.answers.part, sealed.answers.n, tuning.answers.n) == ("sealed", 84, 84)
+    assert sealed.answers.hash != tuning.answers.hash
     assert [f for f in tuning.faults if "part 'tuning'" in f]
     assert not [f for f in sealed.faults if "part" in f]
 
