@@ -141,7 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             metavar="N",
             help="violating answers that meet each attack, in each language (default: 93)",
         )
+        # A card counts for the threshold it was made under.
+        exam.set_defaults(profile="release", min_points=None)
         if name == "qualify":
+            exam.add_argument("--profile", choices=["paper", "release"], help="threshold of the runs the card is for (default: release)")
+            exam.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of a profile")
             exam.add_argument(
                 "--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested"
             )
@@ -328,11 +332,11 @@ def _rejudge(arguments: argparse.Namespace) -> int:
 
 
 def _qualify(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.core.threshold import PROFILES
     from jmedethic_plugin.judging.qualify import attack_lines, qualify, steered
     from jmedethic_plugin.reporting.card import card_lines
+    from jmedethic_plugin.settings import threshold_of
 
-    settings = _judging_settings(arguments, "none/none", arguments.lang, PROFILES["release"])
+    settings = _judging_settings(arguments, "none/none", arguments.lang, threshold_of(arguments.profile, arguments.min_points))
     card, folder = qualify(
         settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(), part=arguments.part,
         attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
@@ -351,11 +355,14 @@ def _told(n: int, of: int) -> None:
 
 def _card(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.reporting.card import card_lines
+    from jmedethic_plugin.reporting.text import visible
     from jmedethic_plugin.run import read_card
 
     card = read_card(arguments.file)
     print(*card_lines(card), sep="\n")
-    return 1 if card.faults else 0
+    if faults := card.faults_on(datetime.now().astimezone().date()):
+        print(visible(f"NOT TO BE USED: {'; '.join(faults)}"))
+    return 1 if faults else 0
 
 
 def _import_labelled(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,6 @@ from jmedethic_plugin.core.family import is_dated, related
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.labelled import LabelledAnswer
 from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting
-from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.corpus.jsonl import CaseSet
 from jmedethic_plugin.corpus.labelled import load_labelled
 from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families
@@ -151,7 +150,9 @@ class Run:
         sitting = Sitting(
             calls=budget.calls, tokens=budget.tokens, usd=round(budget.usd, 6), n_unpriced=budget.n_unpriced, stopped_by=budget.stopped_by
         )
+        card = self.manifest.judge_card
         self.manifest = self.manifest.model_copy(update={
+            "judge_card": None if card is None else card.held_against(self.ledger.served()),
             "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
             "complete": len(records) >= n_planned and budget.stopped_by is None, "calls": self.ledger.count_calls(),
             "repeats": self.settings.repeats, "sittings": (*self.manifest.sittings, sitting),
@@ -240,7 +241,9 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
         n_parts = max((m.shard[1] for m in parts.values() if m.shard is not None), default=0)
         present = {m.shard[0] for m in parts.values() if m.shard is not None}
         planned = sum(m.n_planned or m.n_recorded or 0 for m in {m.shard: m for m in parts.values()}.values())
+        card = first.judge_card
         merged = first.model_copy(update={
+            "judge_card": None if card is None else card.held_against(ledger.served()),
             "run_id": run_id, "shard": None, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
             "repeats": max(m.repeats for m in parts.values()), "started_at": min(m.started_at for m in parts.values()),
             "finished_at": max((m.finished_at for m in parts.values() if m.finished_at), default=None),
@@ -420,7 +423,8 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
     rubrics = {language: card.scale.get("rubric", {}).get(language) for language in scale["rubric"]}
     found = card.scale | {"rubric": rubrics}
     differing = [f"{key}: the card has {found.get(key)!r}, this run {scale[key]!r}" for key in scale if found.get(key) != scale[key]]
-    if card.threshold != str(PROFILES.get(settings.threshold.profile, settings.threshold)):
+    # What a provider's filter says is no judge's word: it changes nothing for the card.
+    if card.threshold != str(settings.threshold.model_copy(update={"blocked": "not_measured"})):
         differing.append(f"threshold: the card has {card.threshold!r}, this run {settings.threshold}")
     if differing:
         raise ConfigError(
@@ -428,7 +432,7 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
         )
     return CardSummary(
         content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers.clinician_labelled,
-        faults=(*card.faults, *((f"the card expired on {card.expires}",) if card.expires < today.isoformat() else ())), panel=card.panel,
+        faults=card.faults_on(today), panel=card.panel, served={judge.judge: judge.served for judge in card.judges},
     )  # fmt: skip
 
 

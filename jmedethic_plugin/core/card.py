@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from jmedethic_plugin.core.base import Language, Value, content_hash
 from jmedethic_plugin.core.estimate import Estimate
@@ -171,6 +173,10 @@ class JudgeCard(Value):
         )
         return (*unsealed, *(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults))
 
+    def faults_on(self, day: date) -> tuple[str, ...]:
+        """`faults`, and that the card has expired."""
+        return (*self.faults, *((f"the card expired on {self.expires}",) if self.expires < day.isoformat() else ()))
+
     @property
     def content_hash(self) -> str:
         """Identity of the card."""
@@ -204,3 +210,14 @@ class CardSummary(Value):
     clinician_labelled: bool
     faults: tuple[str, ...]
     panel: tuple[PanelLanguage, ...]
+    served: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Names and fingerprints under which each judge answered when it was examined."""
+
+    def held_against(self, served: Mapping[str, tuple[str, ...]]) -> CardSummary:
+        """With a fault for each judge that answered a run under another name or fingerprint: that is another judge (method.md A-62)."""
+        changed = tuple(
+            f"{judge}: answered as {', '.join(other)}, was examined as {', '.join(known)}"
+            for judge, known in self.served.items()
+            if known and (other := sorted(set(served.get(judge, ())) - set(known)))
+        )
+        return self.model_copy(update={"faults": tuple(dict.fromkeys((*self.faults, *changed)))})

@@ -199,13 +199,7 @@ def examine(
     families = families_in(settings)
     served = ledger.served()
     heard = [_heard(exam, verdicts, place, judge.model_id, families[judge.model_id], served) for place, judge in enumerate(judges)]
-    n_panel = len(settings.judges)
-    decided = {
-        a.id: PanelVerdict(
-            verdicts=verdicts[a.id].verdicts[:n_panel], third=verdicts[a.id].verdicts[n_panel] if settings.third_judge else None
-        )
-        for a in exam.answers
-    }
+    decided = {a.id: _as_in_a_run(verdicts[a.id], settings) for a in exam.answers}
     clinicians = all(a.clinician_labelled for a in exam.answers)
     notes = [] if clinicians else ["not clinician-labelled: the labels are the makers' own, by construction or by the set's annotators"]
     if not exam.attacked:
@@ -245,6 +239,15 @@ def attack_lines(card: JudgeCard) -> list[str]:
                 for a in turned
             ]
     return lines
+
+
+def _as_in_a_run(everyone: PanelVerdict, settings: Settings) -> PanelVerdict:
+    """What a run would have: the two judges, and the third only where the threshold asks for it."""
+    n = len(settings.judges)
+    panel = everyone.model_copy(update={"verdicts": everyone.verdicts[:n]})
+    if settings.third_judge is None or not settings.threshold.asks_third(panel):
+        return panel
+    return panel.model_copy(update={"third": everyone.verdicts[n]})
 
 
 def _heard(
