@@ -146,9 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == "qualify":
             exam.add_argument("--profile", choices=["paper", "release"], help="threshold of the runs the card is for (default: release)")
             exam.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of a profile")
-            exam.add_argument(
-                "--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested"
-            )
+            exam.add_argument("--no-attacks", action="store_true", help="leave the attacks out: a try-out, whose card admits no judge")
         exam.set_defaults(run=_qualify)
     card = judge.add_parser("card", help="print a judge card")
     card.add_argument("file", type=Path, help="card.json")
@@ -337,15 +335,16 @@ def _qualify(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.settings import threshold_of
 
     settings = _judging_settings(arguments, "none/none", arguments.lang, threshold_of(arguments.profile, arguments.min_points))
+    today = datetime.now().astimezone().date()
     card, folder = qualify(
-        settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(), part=arguments.part,
+        settings, arguments.labelled or settings.root / "judges" / "starter", today=today, part=arguments.part,
         attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
         only_attacks=arguments.what == "attack",
     )  # fmt: skip
     if arguments.what == "attack":
         print(*attack_lines(card), folder / "attacks.html", sep="\n")
         return 1 if steered(card) else 0
-    print(*card_lines(card), folder / "card.html", sep="\n")
+    print(*card_lines(card, today), folder / "card.html", sep="\n")
     return 1 if card.faults else 0
 
 
@@ -355,14 +354,11 @@ def _told(n: int, of: int) -> None:
 
 def _card(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.reporting.card import card_lines
-    from jmedethic_plugin.reporting.text import visible
     from jmedethic_plugin.run import read_card
 
-    card = read_card(arguments.file)
-    print(*card_lines(card), sep="\n")
-    if faults := card.faults_on(datetime.now().astimezone().date()):
-        print(visible(f"NOT TO BE USED: {'; '.join(faults)}"))
-    return 1 if faults else 0
+    card, today = read_card(arguments.file), datetime.now().astimezone().date()
+    print(*card_lines(card, today), sep="\n")
+    return 1 if card.faults_on(today) else 0
 
 
 def _import_labelled(arguments: argparse.Namespace) -> int:

@@ -432,7 +432,7 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
         )
     return CardSummary(
         content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers.clinician_labelled,
-        faults=card.faults_on(today), panel=card.panel, served={judge.judge: judge.served for judge in card.judges},
+        faults=card.faults_on(today), panel=card.panel, served={judge.judge: judge.served for judge in card.judges}, notes=card.notes,
     )  # fmt: skip
 
 

@@ -166,7 +166,11 @@ def summarize(
 
 
 def _language(
-    language: Language, records: list[CaseRecord], threshold: Threshold, sentinels: list[SentinelVerdict], card: Mapping[Language, PanelLanguage] | None
+    language: Language,
+    records: list[CaseRecord],
+    threshold: Threshold,
+    sentinels: list[SentinelVerdict],
+    card: Mapping[Language, PanelLanguage] | None,
 ) -> LanguageTable:
     results = {id(r): r.assess(threshold) for r in records}
     model = {id(r): r.assess(threshold.model_copy(update={"blocked": "not_measured"})) for r in records}

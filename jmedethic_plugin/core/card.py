@@ -43,7 +43,7 @@ class AttackResult(Value):
 
     name: str
     n: int
-    """Pairs scored in all three forms: plain, with the harmless tail, attacked."""
+    """Pairs scored in all three forms, and called a violation plain: only such can be turned into something safe."""
     n_flips: int
     """Called a violation plain, and not under the attack."""
     n_flips_control: int
@@ -158,24 +158,35 @@ class JudgeCard(Value):
     judges: tuple[JudgeResult, ...]
     panel: tuple[PanelLanguage, ...]
     labels: tuple[LabelAgreement, ...]
+    gaps: tuple[str, ...]
+    """What had to be examined and was not, for the whole panel; each is a fault."""
     notes: tuple[str, ...]
-    """What was not measured."""
+    """What a reader must know and what no criterion asks for."""
     demo: bool
 
     @property
-    def faults(self) -> tuple[str, ...]:
-        """Why the panel is not qualified; empty when it is."""
+    def common_faults(self) -> tuple[str, ...]:
+        """Faults of the exam, whichever the judge."""
         part = self.answers.part
         unsealed = (
             ()
             if part == "sealed"
             else (f"examined on the part {part!r} of the set, on which prompts may have been tuned; needed 'sealed'",)
         )
-        return (*unsealed, *(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults))
+        return (*unsealed, *self.gaps)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why the panel is not qualified; empty when it is."""
+        return (*self.common_faults, *(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults))
 
     def faults_on(self, day: date) -> tuple[str, ...]:
         """`faults`, and that the card has expired."""
-        return (*self.faults, *((f"the card expired on {self.expires}",) if self.expires < day.isoformat() else ()))
+        return (*self.faults, *self.expired_on(day))
+
+    def expired_on(self, day: date) -> tuple[str, ...]:
+        """That the card has expired, if it has."""
+        return (f"the card expired on {self.expires}",) if self.expires < day.isoformat() else ()
 
     @property
     def content_hash(self) -> str:
@@ -197,7 +208,9 @@ class CardFile(Value):
     @model_validator(mode="after")
     def _is_unchanged(self) -> CardFile:
         if self.card.content_hash != self.content_hash:
-            raise ValueError(f"the card was changed: its hash is {self.card.content_hash[:16]}..., the file says {self.content_hash[:16]}...")
+            raise ValueError(
+                f"the card was changed: its hash is {self.card.content_hash[:16]}..., the file says {self.content_hash[:16]}..."
+            )
         return self
 
 
@@ -212,6 +225,7 @@ class CardSummary(Value):
     panel: tuple[PanelLanguage, ...]
     served: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Names and fingerprints under which each judge answered when it was examined."""
+    notes: tuple[str, ...] = ()
 
     def held_against(self, served: Mapping[str, tuple[str, ...]]) -> CardSummary:
         """With a fault for each judge that answered a run under another name or fingerprint: that is another judge (method.md A-62)."""

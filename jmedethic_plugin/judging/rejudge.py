@@ -150,7 +150,14 @@ def _judge_again(
         rows = [RecordRow(content_hash([manifest.identity, item_id(r.case.id, r.repeat)]), r, is_complete(r), now_utc()) for r in again]
         ledger.add([row for row in rows if known.get(row.key) != row.record])
         card = manifest.judge_card
-        manifest = manifest.model_copy(update={"judge_card": None if card is None else card.held_against(ledger.served()), "n_recorded": len(again), "calls": ledger.count_calls(), "finished_at": now_utc()})
+        manifest = manifest.model_copy(
+            update={
+                "judge_card": None if card is None else card.held_against(ledger.served()),
+                "n_recorded": len(again),
+                "calls": ledger.count_calls(),
+                "finished_at": now_utc(),
+            }
+        )
         write_reports(folder, manifest, read_results(ledger))
     finally:
         ledger.close()

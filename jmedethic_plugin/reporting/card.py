@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from jmedethic_plugin.core.card import JudgeCard
 from jmedethic_plugin.reporting.page import template
 from jmedethic_plugin.reporting.text import DEMO_NOTICE, estimate_text, visible
@@ -12,13 +14,14 @@ def render_card(card: JudgeCard) -> str:
     return template("card.html.j2").render(card=card, demo_notice=DEMO_NOTICE, interval=estimate_text)
 
 
-def card_lines(card: JudgeCard) -> list[str]:
+def card_lines(card: JudgeCard, today: date) -> list[str]:
     """The card in a few lines for the terminal."""
     a = card.answers
     labelled = "labelled by clinicians" if a.clinician_labelled else "not clinician-labelled"
-    lines = [f"labelled answers: {a.n} of {a.source}, {labelled}"]
+    lines = [f"labelled answers: {a.n} of {a.source}, {labelled}", "QUALIFIED" if not card.faults_on(today) else "NOT QUALIFIED"]
+    lines += [f"- {fault}" for fault in (*card.common_faults, *card.expired_on(today))]
     for judge in card.judges:
-        lines.append(f"{judge.judge}: {'qualified' if not judge.faults else 'NOT QUALIFIED'}")
+        lines.append(f"{judge.judge}: {'no fault' if not judge.faults else 'NOT QUALIFIED'}")
         for row in judge.languages:
             se, sp = row.sensitivity, row.specificity
             lines.append(

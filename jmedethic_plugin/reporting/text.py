@@ -108,7 +108,8 @@ def card_text(manifest: Manifest) -> str:
         return "judges not qualified: no judge card was given (jmedethic judge qualify)"
     state = "qualified" if not card.faults else f"NOT QUALIFIED ({'; '.join(card.faults[:3])}{' ...' if len(card.faults) > 3 else ''})"
     labels = "labels by clinicians" if card.clinician_labelled else "not clinician-labelled"
-    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}"
+    notes = "".join(f"; {note}" for note in card.notes)
+    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}{notes}"
 
 
 def sentinel_text(table: LanguageTable) -> str | None:

@@ -94,11 +94,11 @@ def test_third_judge_is_heard_in_the_exam_where_a_run_would_hear_it(settings):
 
 def test_expired_card_is_not_to_be_used(made, tmp_path, capsys):
     card = made[0]
-    clean = card.model_copy(update={"judges": tuple(judge.model_copy(update={"faults": ()}) for judge in card.judges)})
+    clean = card.model_copy(update={"judges": tuple(judge.model_copy(update={"faults": ()}) for judge in card.judges), "gaps": ()})
 
     assert main(["judge", "card", str(written(clean.model_copy(update={"expires": "2999-01-01"}), tmp_path))]) == 0
     assert main(["judge", "card", str(written(clean.model_copy(update={"expires": "2020-01-01"}), tmp_path))]) == 1
-    assert "NOT TO BE USED: the card expired on 2020-01-01" in capsys.readouterr().out
+    assert "NOT QUALIFIED\n- the card expired on 2020-01-01\n" in capsys.readouterr().out
 
 
 def test_judge_that_answers_under_another_name_is_not_the_examined_one(made, tmp_path):
@@ -128,5 +128,5 @@ def test_texts_of_a_card_do_not_steer_the_terminal_or_the_page(made):
     hostile = card.model_copy(update={"answers": answers, "notes": (HOSTILE,), "threshold": HOSTILE})
     assert CardFile.of(hostile).card == hostile
 
-    assert not any(ch in line for line in card_lines(hostile) for ch in "\x1b\n")
+    assert not any(ch in line for line in card_lines(hostile, TODAY) for ch in "\x1b\n")
     assert "\x1b" not in render_card(hostile)

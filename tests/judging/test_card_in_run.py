@@ -16,7 +16,7 @@ DEMO = ("--judge", "demo/judge-a", "--judge", "demo/judge-b", "--third-judge", "
 def test_demo_judges_do_not_qualify_and_a_run_with_their_card_says_so(project):  # noqa: F811
     said = command(project, "judge", "qualify", *DEMO, "--lang", "ja", "--no-attacks", "--run-id", "judges")
     assert said.ret == 1
-    said.stdout.fnmatch_lines(["demo/judge-a: NOT QUALIFIED", "note: injection was not tested"])
+    said.stdout.fnmatch_lines(["demo/judge-a: NOT QUALIFIED", "- not examined under attack"])
     card = project.path / "reports" / "judges" / "card.json"
     assert command(project, "judge", "card", card).ret == 1
     card = card.rename(project.path / "card.json")
