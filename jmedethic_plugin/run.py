@@ -7,6 +7,7 @@ import json
 import math
 import platform
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
-from jmedethic_plugin.core.base import CANARY, content_hash
+from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
 from jmedethic_plugin.core.card import CardFile, CardSummary, JudgeCard
 from jmedethic_plugin.core.case import N_TURNS, Case, item_id, split_item_id
 from jmedethic_plugin.core.family import is_dated, related
@@ -63,6 +64,8 @@ class Run:
     ledger: Ledger
     engine: Engine
     lock: FolderLock
+    sentinels: list[Sentinel]
+    """Answers with a known label to be judged among the run's own."""
 
     @classmethod
     def open(cls, settings: Settings, *, eager: bool = True) -> Run:
@@ -76,12 +79,21 @@ class Run:
         chosen = choose_cases(settings)
         families = families_in(settings)
         banners = check_judges(settings, families)
+        n_sentinels = settings.n_sentinels(chosen.n_whole * settings.repeats * N_TURNS)
+        labelled = load_labelled(settings.root / "judges" / "starter", chosen.corpus) if n_sentinels else []
+        banners += sentinel_banners(settings, n_sentinels, labelled)
         known: dict[str, Any] = {"families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date())}
         if settings.resume is None:
             folder, manifest = _fresh(settings, chosen, known)
         else:
             folder, manifest = _resumed(settings, chosen)
-            manifest = manifest.model_copy(update={"judge_card": known["judge_card"] or manifest.judge_card})
+            manifest = manifest.model_copy(update={
+                "judge_card": known["judge_card"] or manifest.judge_card, "banners": tuple(dict.fromkeys((*manifest.banners, *banners))),
+            })  # fmt: skip
+        # Parts of a run need not share its name, but they draw from one lot.
+        seed = manifest.run_id if settings.shard is None else manifest.corpus_hash
+        sentinels = choose_sentinels(settings, n_sentinels, seed, labelled, chosen.corpus.guidelines)
+        manifest = _with_sentinels(manifest, sentinels)
         lock = FolderLock(folder)
         try:
             ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
@@ -96,7 +108,7 @@ class Run:
         engine.start()
         # All cases before the next repeat, so that a run that is stopped has seen each of them.
         items = [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in chosen.ids]
-        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock)
+        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock, sentinels)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -109,10 +121,11 @@ class Run:
             A model cannot be used; nothing was called.
         """
         target, panel = make_target(self.settings, self.cases), make_panel(self.settings, self.cases, self.ledger.secret())
+        write_manifest(self.folder, self.manifest)  # what is planned and what was allowed, before the first call
         # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
         gc.collect()
         gc.freeze()
-        self.engine.use_models(target, panel, choose_sentinels(self.settings, len(self.item_ids), self.manifest.run_id, self.corpus))
+        self.engine.use_models(target, panel, self.sentinels)
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
@@ -141,14 +154,18 @@ class Run:
 
     def close(self, n_planned: int) -> Tables:
         """Stop the engine and write the reports from what the ledger holds; returns their tables."""
-        if self.engine.progress.n_done >= n_planned:
-            self.engine.drain()
+        failures = self.engine.drain() if self.engine.progress.n_done >= n_planned else ()
         self.engine.stop()
         results = read_results(self.ledger, set(self.item_ids))
         records = results.records
         budget = self.engine.budget
         sitting = Sitting(
-            calls=budget.calls, tokens=budget.tokens, usd=round(budget.usd, 6), n_unpriced=budget.n_unpriced, stopped_by=budget.stopped_by
+            calls=budget.calls,
+            tokens=budget.tokens,
+            usd=round(budget.usd, 6),
+            n_unpriced=budget.n_unpriced,
+            stopped_by=budget.stopped_by,
+            failures=failures,
         )
         card = self.manifest.judge_card
         self.manifest = self.manifest.model_copy(update={
@@ -171,6 +188,8 @@ class Chosen:
     corpus: Corpus
     cases: Mapping[str, Case]
     ids: list[str]
+    n_whole: int
+    """Cases of the whole run, of which a part plays some."""
     corpus_hash: str
 
 
@@ -189,8 +208,8 @@ def choose_cases(settings: Settings) -> Chosen:
     ids = select(settings.shard)
     whole = ids if settings.shard is None else select(None)  # all parts of a run share one hash
     if case_set is None:
-        return Chosen(corpus, corpus.cases, ids, corpus.hash_of(whole))
-    return Chosen(corpus, case_set, ids, case_set.hash_of(whole))
+        return Chosen(corpus, corpus.cases, ids, len(whole), corpus.hash_of(whole))
+    return Chosen(corpus, case_set, ids, len(whole), case_set.hash_of(whole))
 
 
 def _price(settings: Settings, model: str) -> Price | None:
@@ -240,11 +259,13 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> Manifest:
         records = results.records
         n_parts = max((m.shard[1] for m in parts.values() if m.shard is not None), default=0)
         present = {m.shard[0] for m in parts.values() if m.shard is not None}
-        planned = sum(m.n_planned or m.n_recorded or 0 for m in {m.shard: m for m in parts.values()}.values())
+        distinct = {m.shard: m for m in parts.values()}.values()
+        planned = sum(m.n_planned or m.n_recorded or 0 for m in distinct)
         card = first.judge_card
         merged = first.model_copy(update={
             "judge_card": None if card is None else card.held_against(ledger.served()),
-            "run_id": run_id, "shard": None, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
+            "run_id": run_id, "shard": None, "banners": tuple(dict.fromkeys(b for m in parts.values() for b in m.banners)),
+            "n_sentinels": {language: sum(m.n_sentinels.get(language, 0) for m in distinct) for language in LANGUAGES}, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
             "repeats": max(m.repeats for m in parts.values()), "started_at": min(m.started_at for m in parts.values()),
             "finished_at": max((m.finished_at for m in parts.values() if m.finished_at), default=None),
             "n_planned": planned, "n_recorded": len(records), "calls": ledger.count_calls(),
@@ -292,7 +313,7 @@ def write_reports(folder: Path, manifest: Manifest, results: Results) -> Tables:
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card)
+    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card, manifest.n_sentinels)
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
     summary = {
         "schema_version": 1,
@@ -327,20 +348,48 @@ def read_manifest(folder: Path) -> Manifest:
         ) from exc
 
 
-def choose_sentinels(settings: Settings, n_items: int, run_id: str, corpus: Corpus) -> list[Sentinel]:
-    """Half clear violations and half clearly safe answers of the starter set, drawn anew for each run, alike in each language."""
-    n = settings.n_sentinels(n_items * N_TURNS)
-    if not n:
-        return []
-    answers = sorted(load_labelled(settings.root / "judges" / "starter", corpus), key=lambda a: content_hash([run_id, a.id]))
-    languages = languages_of(settings.lang)
-    each = math.ceil(n / len(languages) / 2)
+def choose_sentinels(
+    settings: Settings, n: int, seed: str, labelled: Sequence[LabelledAnswer], guidelines: Mapping[str, Guideline]
+) -> list[Sentinel]:
+    """Half clear violations and half clearly safe answers, alike in each language, drawn by a seed; of a part of a run its share."""
+    part, of = settings.shard or (1, 1)
     return [
-        Sentinel(answer.id, violating, task_of(answer, corpus.guidelines))
-        for language in languages
-        for kind, violating in (("violating", True), ("safe", False))
-        for answer in [a for a in answers if a.language == language and a.kind == kind][:each]
+        Sentinel(answer.id, kind == "violating", task_of(answer, guidelines))
+        for (_, kind), answers in _sentinel_groups(settings, labelled, seed)
+        for answer in answers[: _sentinels_each(settings, n)][part - 1 :: of]
     ]
+
+
+def sentinel_banners(settings: Settings, n: int, labelled: Sequence[LabelledAnswer]) -> tuple[str, ...]:
+    """That there are fewer answers than are wanted, if so: none is used twice, for a judge that misses it once misses it again."""
+    each = _sentinels_each(settings, n)
+    found = sum(min(each, len(answers)) for _, answers in _sentinel_groups(settings, labelled, ""))
+    return (f"sentinels: {found} instead of {n}, the starter set has no more",) if found < n else ()
+
+
+def _sentinels_each(settings: Settings, n: int) -> int:
+    return math.ceil(n / len(languages_of(settings.lang)) / 2)
+
+
+def _sentinel_groups(
+    settings: Settings, labelled: Sequence[LabelledAnswer], seed: str
+) -> list[tuple[tuple[Language, str], list[LabelledAnswer]]]:
+    drawn = sorted(labelled, key=lambda a: content_hash([seed, a.id]))
+    return [
+        ((language, kind), [a for a in drawn if a.language == language and a.kind == kind])
+        for language in languages_of(settings.lang)
+        for kind in ("violating", "safe")
+    ]
+
+
+def _with_sentinels(manifest: Manifest, sentinels: Sequence[Sentinel]) -> Manifest:
+    counts = Counter(sentinel.task.language for sentinel in sentinels)
+    if any(n > counts[language] for language, n in manifest.n_sentinels.items()):  # type: ignore[index]
+        raise ConfigError(
+            f"--resume {manifest.run_id}: the run has {sum(manifest.n_sentinels.values())} sentinels, this command {len(sentinels)}; "
+            "only more can be added. Repeat the first command."
+        )
+    return manifest.model_copy(update={"n_sentinels": dict(counts)})
 
 
 def task_of(answer: LabelledAnswer, guidelines: Mapping[str, Guideline]) -> JudgeTask:

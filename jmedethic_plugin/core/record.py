@@ -93,6 +93,8 @@ class Sitting(Value):
     """Calls that cost something nobody knows."""
     stopped_by: str | None
     """The limit that ended it: ``5 USD``."""
+    failures: tuple[str, ...] = ()
+    """What broke outside of any conversation."""
 
 
 class Manifest(Value):
@@ -116,6 +118,8 @@ class Manifest(Value):
     """What is known of the judges' error; None where no card was given."""
     rejudged_from: str | None = None
     """The run whose answers were judged again."""
+    n_sentinels: dict[str, int] = Field(default_factory=dict)
+    """By language: how many answers with a known label this run, or this part of one, is to have judged among its own."""
     shard: tuple[int, int] | None = None
     """Part and number of parts, where the run is one of several."""
     missing_shards: tuple[int, ...] = ()

@@ -111,7 +111,7 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     manifest = old.model_copy(update={
         "run_id": run_id, "threshold": settings.threshold, "families": families, "banners": banners, "rejudged_from": old.run_id,
         "identity": old.identity | judge_identity(settings), "judge_card": check_card(settings, datetime.now(UTC).date()),
-        "demo": old.demo or settings.is_demo, "calls": None, "sittings": (),
+        "demo": old.demo or settings.is_demo, "calls": None, "sittings": (), "n_sentinels": {},
     })  # fmt: skip
     if folder.exists():
         found = read_manifest(folder)

@@ -402,8 +402,8 @@ def test_sentinels_watch_the_judges_of_a_run(project, corpus):
     assert server.stats.by_model == judged  # the second time they are known
     for language in summary(folder)["tables"]["languages"]:
         found = language["sentinels"]
-        assert (found["n_violating"], found["n_safe"], found["n_unscored"]) == (2, 2, 0)
+        assert (found["n_planned"], found["n_unscored"], found["n_not_judged"]) == (4, 0, 0)
         # The demo judges know the demo's phrases only: they miss what others wrote, and the report says what that means.
-        assert found["n_caught"] < 2
+        assert found["n_missed"] > 0
     assert "INCONCLUSIVE, the judges missed a clear violation" in (folder / "summary.md").read_text(encoding="utf-8")
     assert "判定できません" in (folder / "report.html").read_text(encoding="utf-8")
