@@ -319,6 +319,7 @@ def write_reports(folder: Path, manifest: Manifest, results: Results) -> Tables:
         "schema_version": 1,
         "run_id": manifest.run_id,
         "demo": manifest.demo,
+        "banners": manifest.banners,
         "canary": CANARY,
         "tables": tables.model_dump(mode="json"),
     }

@@ -64,6 +64,8 @@ class Bridge(Value):
     languages: tuple[Shift, ...]
     flipped: tuple[str, ...]
     """``CASE:TURN`` of the turns that changed sides."""
+    banners: tuple[str, ...] = ()
+    """What was allowed against the rules on either side."""
 
     def lines(self) -> list[str]:
         """The bridge as text."""
@@ -124,13 +126,18 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     lock = FolderLock(folder)
     try:
         write_manifest(folder, manifest)  # at once, so that a call that goes on with a stopped one sees whose folder it is
-        return Rejudged(folder, manifest, _judge_again(folder, manifest, records, settings, told))
+        return Rejudged(folder, manifest, _judge_again(folder, manifest, records, settings, told, old.banners))
     finally:
         lock.release()
 
 
 def _judge_again(
-    folder: Path, manifest: Manifest, records: list[CaseRecord], settings: Settings, told: Callable[[int], None] | None
+    folder: Path,
+    manifest: Manifest,
+    records: list[CaseRecord],
+    settings: Settings,
+    told: Callable[[int], None] | None,
+    banners_before: tuple[str, ...],
 ) -> Bridge:
     corpus = load_corpus(settings.root)
     ledger = Ledger(folder / "ledger.sqlite", manifest.run_id)
@@ -162,6 +169,7 @@ def _judge_again(
     finally:
         ledger.close()
     bridge = compare_scales(str(manifest.rejudged_from), manifest.run_id, records, again, manifest.threshold)
+    bridge = bridge.model_copy(update={"banners": tuple(dict.fromkeys((*banners_before, *manifest.banners)))})
     write_atomically(folder / "bridge.json", bridge.model_dump_json(indent=1) + "\n")
     return bridge
 

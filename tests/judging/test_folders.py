@@ -51,6 +51,17 @@ def test_card_of_the_earlier_judges_says_nothing_of_the_later_ones(source, tmp_p
     assert read_manifest(done.folder).judge_card is None
 
 
+def test_exceptions_of_both_sides_stand_on_the_bridge(source, tmp_path):
+    manifest = json.loads((source / "run.json").read_text(encoding="utf-8"))
+    (source / "run.json").write_text(json.dumps(manifest | {"banners": ["the first"]}), encoding="utf-8")
+    families = {"demo/judge-a": "x", "demo/judge-c": "x"}
+
+    done = rejudge(source, settings_for(tmp_path, families=families, allow_related_judges=True))
+
+    banners = json.loads((done.folder / "bridge.json").read_text(encoding="utf-8"))["banners"]
+    assert banners == ["the first", "not independent: the judge 'demo/judge-c' and the judge 'demo/judge-a' are of one family (x)"]
+
+
 def test_card_of_the_later_judges_is_kept_when_given(source, tmp_path):
     card, folder = qualify(settings_for(tmp_path, lang="ja"), STARTER, today=date(2026, 11, 24), attacks=False)
 

@@ -381,12 +381,17 @@ def test_allowed_exceptions_stand_in_every_report(project, corpus):
     with LoopbackServer(corpus.cases) as server:
         judges = ("--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", server.url)
         families = ("--family", "openai/judge-b=demo-judge-a", "--allow-related-judges")
-        result = run(project, "--model", "demo/steadfast", *judges, *families, *FEW, "-k", "temporal")
+        result = run(project, "--model", "demo/steadfast", *judges, *families, *FEW, "-k", "temporal", "-n", "2", "--alluredir", "allure")
 
     said = "the judge 'openai/judge-b' and the judge 'openai/judge-a' are of one family (demo-judge-a)"
     result.stdout.fnmatch_lines([f"*WARNING: not independent: {said}*"])
     folder = the_run(project)
     assert said in (folder / "summary.md").read_text(encoding="utf-8")
+    assert summary(folder)["banners"] == [f"not independent: {said}"]
+    (shown,) = [json.loads(p.read_text(encoding="utf-8")) for p in (project.path / "allure").glob("*-result.json")]
+    assert {"name": "tag", "value": "exception to the rules"} in shown["labels"]
+    (attached,) = [a["source"] for a in shown["attachments"] if a["name"] == "exception to the rules"]
+    assert (project.path / "allure" / attached).read_text(encoding="utf-8") == f"not independent: {said}"
     assert said.replace("'", "&#39;") in (folder / "report.html").read_text(encoding="utf-8")
 
 

@@ -189,6 +189,14 @@ def test_fewer_answers_than_wanted_are_said(tmp_path, judges):
     assert f"WARNING: {said}" in summary_lines(tables, run.manifest)
 
 
+def test_what_is_allowed_on_resuming_stands_in_the_reports_too(tmp_path, judges):
+    run, _ = play(settings_for(tmp_path, sample=1, sentinels=4))
+    again, _ = play(settings_for(tmp_path, sample=1, sentinels=200, resume=run.folder.name))
+
+    assert run.manifest.banners == ()
+    assert json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))["banners"] == list(again.manifest.banners) != []
+
+
 def test_resumed_run_can_have_no_fewer(tmp_path, judges):
     run, _ = play(settings_for(tmp_path, sample=1))
 
