@@ -126,6 +126,8 @@ class Manifest(Value):
     """Parts that were not there when a run was joined from its parts."""
     repeats: int = 1
     corpus_hash: str
+    guidelines: dict[str, str] = Field(default_factory=dict)
+    """Digest of each guideline's text, by its id: judging again must show the judges the same."""
     versions: dict[str, str]
     started_at: str
     """UTC, ISO 8601."""

@@ -14,7 +14,7 @@ from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Turn
-from jmedethic_plugin.corpus.loading import load_corpus
+from jmedethic_plugin.corpus.loading import Corpus, load_corpus
 from jmedethic_plugin.engine.bench import judge_tasks
 from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.conversation import is_complete
@@ -99,7 +99,7 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     Raises
     ------
     ConfigError
-        The new folder belongs to something else, or the judges are not allowed.
+        The new folder belongs to something else, the judges are not allowed, or guidelines have changed since the run.
     """
     old = read_manifest(source)
     banners = check_judges(settings, families := families_in(settings))
@@ -108,6 +108,8 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
         records = read_results(ledger).records
     finally:
         ledger.close()
+    corpus = load_corpus(settings.root)
+    _check_guidelines(old, records, corpus)
     run_id = checked_run_id(settings.run_id or f"{old.run_id}-rejudged-{content_hash(judge_identity(settings))[:8]}")
     folder = settings.reports / run_id
     manifest = old.model_copy(update={
@@ -126,20 +128,36 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     lock = FolderLock(folder)
     try:
         write_manifest(folder, manifest)  # at once, so that a call that goes on with a stopped one sees whose folder it is
-        return Rejudged(folder, manifest, _judge_again(folder, manifest, records, settings, told, old.banners))
+        return Rejudged(folder, manifest, _judge_again(folder, manifest, records, corpus, settings, told, old.banners))
     finally:
         lock.release()
+
+
+def _check_guidelines(old: Manifest, records: list[CaseRecord], corpus: Corpus) -> None:
+    """The cases come with their records; of the guidelines only the digests do."""
+    changed = []
+    for guideline_id in sorted({record.case.guideline_id for record in records}):
+        guideline = corpus.guidelines.get(guideline_id)
+        if guideline is None:
+            changed.append(f"{guideline_id} is missing")
+        elif old.guidelines.get(guideline_id, guideline.text_digest) != guideline.text_digest:
+            changed.append(f"{guideline_id} says something else")
+    if changed:
+        raise ConfigError(
+            f"{old.run_id}: guidelines have changed since ({', '.join(changed)}), so judges would be asked something else. "
+            "Restore the files of that time (--folder), or play the cases anew."
+        )
 
 
 def _judge_again(
     folder: Path,
     manifest: Manifest,
     records: list[CaseRecord],
+    corpus: Corpus,
     settings: Settings,
     told: Callable[[int], None] | None,
     banners_before: tuple[str, ...],
 ) -> Bridge:
-    corpus = load_corpus(settings.root)
     ledger = Ledger(folder / "ledger.sqlite", manifest.run_id)
     try:
         panel = make_panel(settings, corpus.cases, ledger.secret())

@@ -1,6 +1,7 @@
 """Whose folder is whose: judging again and qualifying write into folders of their own."""
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from jmedethic_plugin.core.card import CardSummary
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.judging import rejudge as rejudge_module
 from jmedethic_plugin.judging.qualify import qualify
 from jmedethic_plugin.judging.rejudge import rejudge
 from jmedethic_plugin.ledger.store import Ledger, RecordRow
-from jmedethic_plugin.run import read_manifest, read_results, write_reports
+from jmedethic_plugin.run import Run, read_manifest, read_results, write_reports
 from jmedethic_plugin.settings import Settings
 from tests.conftest import make_turn
 
@@ -49,6 +51,26 @@ def test_card_of_the_earlier_judges_says_nothing_of_the_later_ones(source, tmp_p
 
     assert read_manifest(source).judge_card.content_hash == "old"
     assert read_manifest(done.folder).judge_card is None
+
+
+@pytest.mark.parametrize(("digest", "said"), [("0" * 64, "B11 says something else"), (None, "B11 is missing")])
+def test_guideline_that_changed_since_is_named(source, tmp_path, corpus, digest, said, monkeypatch):
+    manifest = json.loads((source / "run.json").read_text(encoding="utf-8"))
+    (source / "run.json").write_text(json.dumps(manifest | {"guidelines": {"B11": digest or "0" * 64}}), encoding="utf-8")
+    if digest is None:
+        without = {i: g for i, g in corpus.guidelines.items() if i != "B11"}
+        monkeypatch.setattr(rejudge_module, "load_corpus", lambda root: replace(corpus, guidelines=without))
+
+    with pytest.raises(ConfigError, match=said):
+        rejudge(source, settings_for(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["r1"]
+
+
+def test_run_keeps_what_its_guidelines_said(tmp_path, corpus):
+    run = Run.open(Settings(root=ROOT, model="demo/steadfast", judges=("demo/judge-a", "demo/judge-b"), reports=tmp_path, sample=1))
+    run.abandon()
+
+    assert run.manifest.guidelines["B11"] == corpus.guidelines["B11"].text_digest
 
 
 def test_exceptions_of_both_sides_stand_on_the_bridge(source, tmp_path):
