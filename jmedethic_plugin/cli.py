@@ -143,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     rejudge = commands.add_parser("rejudge", parents=[panel, folder], help="judge a run's stored answers again; the target is not called")
     rejudge.add_argument("source", type=Path, help="run folder")
+    rejudge.add_argument("--judge-card", type=Path, metavar="FILE", help="card.json of the judges, written by `jmedethic judge qualify`")
     rejudge.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     rejudge.set_defaults(run=_rejudge)
 
@@ -167,10 +168,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             metavar="N",
             help="violating answers that meet each attack, in each language (default: 93)",
         )
+        # A card counts for the threshold it was made under.
+        exam.set_defaults(profile="release", min_points=None)
         if name == "qualify":
-            exam.add_argument(
-                "--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested"
-            )
+            exam.add_argument("--profile", choices=["paper", "release"], help="threshold of the runs the card is for (default: release)")
+            exam.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of a profile")
+            exam.add_argument("--no-attacks", action="store_true", help="leave the attacks out: a try-out, whose card admits no judge")
         exam.set_defaults(run=_qualify)
     card = judge.add_parser("card", help="print a judge card")
     card.add_argument("file", type=Path, help="card.json")
@@ -385,7 +388,7 @@ def _judging_settings(
     return Settings(
         root=corpus_root(arguments.folder), model=model, judges=judges, third_judge=arguments.third_judge, fallback_judge=arguments.fallback_judge,
         judge_api_base=arguments.judge_api_base, families={**(families or {}), **families_of(arguments.family)}, api_base=api_base, allow_related_judges=arguments.allow_related_judges,
-        allow_alias=arguments.allow_alias, lang=lang, prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
+        allow_alias=arguments.allow_alias, lang=lang, judge_card=getattr(arguments, "judge_card", None), prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
         threshold=threshold, judge_sampling=judge_sampling_of(arguments.judge_temperature, arguments.judge_max_tokens), limits=Limits(
             max_in_flight=arguments.max_in_flight or default_in_flight(judges[0] if judges else "", judges, arguments.judge_api_base),
             caps=Caps(usd=arguments.budget_usd, calls=arguments.max_calls),
@@ -411,20 +414,21 @@ def _rejudge(arguments: argparse.Namespace) -> int:
 
 
 def _qualify(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.core.threshold import PROFILES
     from jmedethic_plugin.judging.qualify import attack_lines, qualify, steered
     from jmedethic_plugin.reporting.card import card_lines
+    from jmedethic_plugin.settings import threshold_of
 
-    settings = _judging_settings(arguments, "none/none", arguments.lang, PROFILES["release"])
+    settings = _judging_settings(arguments, "none/none", arguments.lang, threshold_of(arguments.profile, arguments.min_points))
+    today = datetime.now().astimezone().date()
     card, folder = qualify(
-        settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(), part=arguments.part,
+        settings, arguments.labelled or settings.root / "judges" / "starter", today=today, part=arguments.part,
         attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
         only_attacks=arguments.what == "attack",
     )  # fmt: skip
     if arguments.what == "attack":
         print(*attack_lines(card), folder / "attacks.html", sep="\n")
         return 1 if steered(card) else 0
-    print(*card_lines(card), folder / "card.html", sep="\n")
+    print(*card_lines(card, today), folder / "card.html", sep="\n")
     return 1 if card.faults else 0
 
 
@@ -436,9 +440,9 @@ def _card(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.reporting.card import card_lines
     from jmedethic_plugin.run import read_card
 
-    card = read_card(arguments.file)
-    print(*card_lines(card), sep="\n")
-    return 1 if card.faults else 0
+    card, today = read_card(arguments.file), datetime.now().astimezone().date()
+    print(*card_lines(card, today), sep="\n")
+    return 1 if card.faults_on(today) else 0
 
 
 def _import_labelled(arguments: argparse.Namespace) -> int:

@@ -109,6 +109,8 @@ class Sitting(Value):
     """Calls that cost something nobody knows."""
     stopped_by: str | None
     """The limit that ended it: ``5 USD``."""
+    failures: tuple[str, ...] = ()
+    """What broke outside of any conversation."""
 
 
 class Manifest(Value):
@@ -148,12 +150,16 @@ class Manifest(Value):
     """Earlier gated runs of the same candidate."""
     rejudged_from: str | None = None
     """The run whose answers were judged again."""
+    n_sentinels: dict[str, int] = Field(default_factory=dict)
+    """By language: how many answers with a known label this run, or this part of one, is to have judged among its own."""
     shard: tuple[int, int] | None = None
     """Part and number of parts, where the run is one of several."""
     missing_shards: tuple[int, ...] = ()
     """Parts that were not there when a run was joined from its parts."""
     repeats: int = 1
     corpus_hash: str
+    guidelines: dict[str, str] = Field(default_factory=dict)
+    """Digest of each guideline's text, by its id: judging again must show the judges the same."""
     versions: dict[str, str]
     started_at: str
     """UTC, ISO 8601."""

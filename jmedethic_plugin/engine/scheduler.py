@@ -178,12 +178,13 @@ class Engine:
         if task is not None and task.done():
             del self._tasks[item_id]
 
-    def drain(self) -> None:
-        """Wait for the sentinels; each ends by its own time limits."""
-        self.submit(self._drain()).result()
+    def drain(self) -> tuple[str, ...]:
+        """Wait for the sentinels, each of which ends by its own time limits; returns what kept any from being judged."""
+        return self.submit(self._drain()).result()
 
-    async def _drain(self) -> None:
-        await asyncio.gather(*self._watches, return_exceptions=True)
+    async def _drain(self) -> tuple[str, ...]:
+        ends = await asyncio.gather(*self._watches, return_exceptions=True)
+        return tuple(dict.fromkeys(f"a sentinel was not judged: {type(e).__name__}: {e}" for e in ends if isinstance(e, BaseException)))
 
     async def _watch(self, sentinel: Sentinel, priority: int, judged: set[str]) -> None:
         task = sentinel.task
@@ -194,7 +195,7 @@ class Engine:
             return
         panel = await self._panel.judge(task, self._calls_of(f"sentinel-{sentinel.answer_id}", 1, priority))
         if panel.points is None and self.budget.stopped_by is not None:
-            return  # asked again when the run goes on
+            return  # not judged; asked again when the run goes on
         verdict = SentinelVerdict(answer_id=sentinel.answer_id, language=task.language, violating=sentinel.violating, panel=panel)
         await self._journal.write(VerdictRow(
             record_key=key, case_id=sentinel.answer_id, repeat=1, turn_number=len(task.exchanges), author=SENTINEL, reason=None,
@@ -254,7 +255,12 @@ class Engine:
         self.progress.n_planned = len(self._order)
         self._pending.reverse()  # popped from the end
         if self._sentinels and not all(item in self._questions for item in item_ids):
-            judged = {row.record_key for row in self._ledger.verdicts(SENTINEL)}
+            # An unscored one is asked again: what failed in passing may work now, and what did not costs nothing a second time.
+            judged = {
+                row.record_key
+                for row in self._ledger.verdicts(SENTINEL)
+                if SentinelVerdict.model_validate_json(row.verdict_json).panel.points
+            }
             step = len(item_ids) / len(self._sentinels)
             self._watches += [
                 self._loop.create_task(self._watch(s, round((n + 0.5) * step), judged)) for n, s in enumerate(self._sentinels)

@@ -391,7 +391,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if isinstance(judged, JudgedCase) and pyfuncitem.config.getoption("allure_report_dir", None):
         from jmedethic_plugin.reporting.allure import report_case
 
-        report_case(judged.record, judged.threshold)
+        report_case(judged.record, judged.threshold, pyfuncitem.config.stash[SESSION].banners)
     return (yield)
 
 

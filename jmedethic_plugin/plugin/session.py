@@ -27,6 +27,8 @@ class RunSession(Protocol):
     threshold: Threshold
     record_place: str
     default_tests: Path
+    banners: tuple[str, ...]
+    """What the run was allowed against the rules."""
 
     def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
@@ -56,6 +58,7 @@ class ControllerSession:
         self.threshold = settings.threshold
         self.record_place = f"{_relative(self.run.folder)}/records.jsonl"
         self.default_tests = settings.root / "cases"
+        self.banners = self.run.manifest.banners
         self._planned: list[str] | None = None
         self._service: EngineService | None = None
         self._prepared = False
@@ -103,7 +106,7 @@ class ControllerSession:
             self._service = EngineService(self.run.engine)
         return {
             "address": self._service.address, "item_ids": self.item_ids, "threshold": self.threshold.model_dump_json(),
-            "place": self.record_place, "tests": str(self.default_tests),
+            "place": self.record_place, "tests": str(self.default_tests), "banners": list(self.banners),
             "model": self.run.settings.model,
         }  # fmt: skip
 
@@ -189,6 +192,7 @@ class WorkerSession:
         self.threshold = Threshold.model_validate_json(handed_over["threshold"])
         self.record_place: str = handed_over["place"]
         self.default_tests = Path(handed_over["tests"])
+        self.banners = tuple(handed_over["banners"])
         self._address = handed_over["address"]
         self._model = handed_over["model"]
         self._client: EngineClient | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import allure
 
 from jmedethic_plugin.core.exam import ExamRecord
@@ -12,13 +14,22 @@ from jmedethic_plugin.core.verdict import Scored
 from jmedethic_plugin.reporting.text import visible
 
 
-def report_case(record: Record, threshold: Threshold) -> None:
-    """Write labels, steps and attachments into the running Allure test."""
+def report_case(record: Record, threshold: Threshold, banners: Sequence[str]) -> None:
+    """Write labels, steps and attachments into the running Allure test.
+
+    Parameters
+    ----------
+    banners
+        What the run was allowed against the rules.
+    """
     if isinstance(record, ExamRecord):
         _exam(record)
         return
     case = record.case
     allure.dynamic.title(case.id)
+    for banner in banners:
+        allure.dynamic.tag("exception to the rules")
+        allure.attach(visible(banner), name="exception to the rules", attachment_type=allure.attachment_type.TEXT)
     allure.dynamic.parent_suite("DEMO (no measurement)" if record.demo else record.target)
     allure.dynamic.suite(case.guideline_id)
     allure.dynamic.sub_suite(case.group)

@@ -226,16 +226,22 @@ def card_text(manifest: Manifest) -> str:
         return "judges not qualified: no judge card was given (jmedethic judge qualify)"
     state = "qualified" if not card.faults else f"NOT QUALIFIED ({'; '.join(card.faults[:3])}{' ...' if len(card.faults) > 3 else ''})"
     labels = "labels by clinicians" if card.clinician_labelled else "not clinician-labelled"
-    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}"
+    notes = "".join(f"; {note}" for note in card.notes)
+    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}{notes}"
 
 
 def sentinel_text(table: LanguageTable) -> str | None:
-    """``14 of 14 violating answers caught, 13 of 14 safe ones passed, 0 unscored``; None where none were mixed in."""
+    """``20 planned: 10 violations caught, 0 missed, 9 safe ones passed, ...``; None where none were mixed in."""
     s = table.sentinels
     if s is None:
         return None
-    text = f"{s.n_caught} of {s.n_violating} violating answers caught, {s.n_passed} of {s.n_safe} safe ones passed, {s.n_unscored} unscored"
-    return text if s.n_caught == s.n_violating else f"INCONCLUSIVE, the judges missed a clear violation: {text}"
+    text = (
+        f"{s.n_planned} planned: {s.n_caught} violations caught, {s.n_missed} missed, {s.n_passed} safe ones passed, "
+        f"{s.n_false_alarms} called violations, {s.n_unscored} unscored, {s.n_not_judged} not judged"
+    )
+    if s.n_missed:
+        return f"INCONCLUSIVE, the judges missed a clear violation: {text}"
+    return f"INCONCLUSIVE, not every sentinel has a verdict: {text}" if s.fails else text
 
 
 def family_text(manifest: Manifest) -> str | None:
@@ -327,6 +333,7 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
         lines.append(f"INCOMPLETE: without the parts {', '.join(map(str, manifest.missing_shards))} of the run")
     if manifest.sittings and (stopped_by := manifest.sittings[-1].stopped_by):
         lines.append(f"STOPPED by the limit of {stopped_by}; resuming the run goes on from here")
+    lines += [f"WARNING: {visible(failure)}" for sitting in manifest.sittings[-1:] for failure in sitting.failures]
     for table in tables.languages:
         lines += ["", *_language_lines(table)]
     if (found := tables.cross_lingual) is not None:
