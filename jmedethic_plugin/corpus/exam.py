@@ -108,7 +108,7 @@ def _rows(path: Path, errors: list[DataError]) -> Iterator[tuple[int, Any]]:
         yield from enumerate(_json(text, str(path)), 1)
         return
     for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
+        if line.strip() and len(errors) < MAX_ERRORS:
             with collected(errors):
                 yield number, _json(line, f"{path}: row {number}")
 
