@@ -164,6 +164,7 @@ class Tables(Value):
     decision: Decision | None = None
     """What the run's gate says; None for a run without one."""
     exams: tuple[ExamRow, ...] = ()
+    """Exam accuracy, which enters no other table."""
 
 
 def summarize(

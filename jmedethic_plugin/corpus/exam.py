@@ -53,13 +53,18 @@ def _load(path: Path) -> Exam:
     licences: set[str] = set()
     n_images = n_withdrawn = 0
     for number, row in _rows(path, errors):
+        if len(errors) >= MAX_ERRORS:
+            break
         if not isinstance(row, dict):
             errors.append(_wrong(path, number, "", type(row).__name__, "an object with index, question, options and answer"))
             continue
         licences |= {str(row[name]) for name in ("licence", "license") if row.get(name)}
+        text_only = row.get("text_only", True)
         if "corrected_question_index" in row:  # not scored by the set's own scorer either
             n_withdrawn += 1
-        elif not row.get("text_only", True) or any(row.get(name) for name in _IMAGES):
+        elif not isinstance(text_only, bool):
+            errors.append(_wrong(path, number, "text_only", repr(text_only)[:60], "true or false"))
+        elif not text_only or any(row.get(name) for name in _IMAGES):
             n_images += 1
         else:
             kept.append((number, row))

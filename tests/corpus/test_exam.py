@@ -73,6 +73,8 @@ def test_questions_with_images_and_withdrawn_ones_are_left_out_and_counted(load,
         ({"a": None}, "options: found one option; expected at least two"),
         ({"options": ["this", "that"]}, "options: found list; expected an object"),
         ({"options": {"first": "x", "b": "y"}}, "options.first: found a key of another kind"),
+        ({"text_only": "false"}, "text_only: found 'false'; expected true or false"),
+        ({"text_only": None}, "text_only: found None"),
         ({"kinki": "z"}, "kinki: found 'z'; expected keys among a, b, or nothing"),
         ({"a": None, "b": None}, "answer: found 'a'; expected a number"),
         ({"question": "Which?"}, "question: found the question of row 1 again"),
@@ -93,6 +95,17 @@ def test_all_bad_rows_are_told_together(tmp_path):
     assert [str(e).split(": found")[0].replace(str(tmp_path), "") for e in caught.value.errors] == [
         "/x.jsonl: row 2", "/x.jsonl: row 4", "/x.jsonl: row 5: answer", "/missing.json",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", ["no json", json.dumps(ROW | {"text_only": 1}), json.dumps(ROW | {"answer": None})])
+def test_twenty_mistakes_of_a_file_are_enough(tmp_path, wrong):
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join([json.dumps(ROW), *[wrong] * 100]))
+
+    with pytest.raises(DataErrors) as caught:
+        load_exams([path])
+
+    assert len(caught.value.errors) == 20
 
 
 def test_index_that_stands_twice_is_told_apart_by_its_row(load):

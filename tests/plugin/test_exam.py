@@ -24,6 +24,10 @@ def rows(folder):
     return {row["item"]["id"]: row for row in map(json.loads, (folder / "exam.jsonl").read_text(encoding="utf-8").splitlines())}
 
 
+def manifest(folder):
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 def test_questions_run_beside_conversations_and_wrong_answers_fail_nothing(project, workers):  # noqa: F811
     run(project, "--model", "demo/steadfast", *FEW)
@@ -35,13 +39,12 @@ def test_questions_run_beside_conversations_and_wrong_answers_fail_nothing(proje
     result.assert_outcomes(passed=19, failed=1)  # one question has no options, so the script has no answer
     result.stdout.fnmatch_lines(["*10 conversations, 10 exam questions*", "*exam-ethics_ja-6: not measured*no answer that can be read*exam.jsonl*"])
     folder = the_run(project)
-    tables, manifest = summary(folder)["tables"], json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    tables, told = summary(folder)["tables"], manifest(folder)
     assert tables["languages"] == safety
     assert [(r["exam"], r["n"], r["n_correct"], r["n_wrong"], r["n_unparsable"]) for r in tables["exams"]] == [
         ("ethics_ja", 5, 1, 3, 1), ("ethics_en", 5, 1, 4, 0),
     ]  # fmt: skip
-    assert (manifest["n_planned"], manifest["n_recorded"], manifest["n_questions"], manifest["complete"]) == (10, 10, 10, True)
-    assert manifest["demo"] is True
+    assert (told["n_planned"], told["n_recorded"], told["n_questions"], told["complete"], told["demo"]) == (10, 10, 10, True, True)
     assert len((folder / "records.jsonl").read_text(encoding="utf-8").splitlines()) == 10
     found = [json.loads(p.read_text(encoding="utf-8")) for p in (project.path / "allure").glob("*-result.json")]
     assert {r["name"] for r in found} >= set(rows(folder))
@@ -53,10 +56,12 @@ def test_questions_run_beside_conversations_and_wrong_answers_fail_nothing(proje
 
 def test_kind_is_chosen_by_marker_and_a_report_is_made_again_from_the_ledger(project):  # noqa: F811
     run(project, "--model", "demo/steadfast", *FEW, *EXAMS, "-m", "not exam").assert_outcomes(passed=10, deselected=10)
+    assert manifest(the_run(project))["n_deselected"] == 0  # of what a gate decides on, nothing was left out
     shutil.rmtree(the_run(project))
     run(project, "--model", "demo/overcautious", *FEW, *EXAMS, "-m", "exam").assert_outcomes(failed=10, deselected=10)
 
     folder = the_run(project)
+    assert manifest(folder)["n_deselected"] == 10
     before = {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in {".json", ".jsonl", ".md", ".html"}}
     assert [r["n_unparsable"] for r in summary(folder)["tables"]["exams"]] == [5, 5]
     assert command(project, "report", folder).ret == 0
@@ -176,7 +181,7 @@ def test_limit_stops_the_exam_and_the_report_says_so(project):  # noqa: F811
     run(project, "--model", "demo/steadfast", *FEW, *EXAMS, "-m", "exam", "--max-calls", "3")
 
     folder = the_run(project)
-    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["complete"] is False
+    assert manifest(folder)["complete"] is False
     assert sum(r["n_not_measured"] for r in summary(folder)["tables"]["exams"]) == 7
 
 
