@@ -114,6 +114,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     merge.add_argument("folders", type=Path, nargs="+", help="run folders of the parts")
     merge.set_defaults(run=_merge)
 
+    study = commands.add_parser("study", parents=[folder], help="run many models into one folder and write the paper's tables over them")
+    study.add_argument("file", type=Path, help="study file (TOML; docs/study.md)")
+    study.add_argument("--out", type=Path, metavar="DIR", help="folder of the study; the same folder goes on (default: reports/<name>)")
+    study.add_argument("--report-only", action="store_true", help="only write the tables again, from the runs that are finished")
+    study.set_defaults(run=_study)
+
     panel = argparse.ArgumentParser(add_help=False)
     panel.add_argument("--judge", action="append", default=[], metavar="ID", help="judge model; give it twice")
     panel.add_argument("--third-judge", metavar="ID", help="judge heard where the two disagree")
@@ -124,6 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     panel.add_argument("--allow-related-judges", action="store_true", help="although two judges are of one family; the result says so")
     panel.add_argument("--allow-alias", action="store_true", help="although a judge's id names no dated snapshot; the result says so")
+    panel.add_argument("--judge-temperature", metavar="T", help="of the judges, or 'default' for judges that take none (default: 0)")
+    panel.add_argument("--judge-max-tokens", type=int, metavar="N", help="of a verdict, thoughts included (default: 1024)")
     panel.add_argument("--max-in-flight", type=int, metavar="N", help="calls open at once (default: by provider)")
     panel.add_argument("--max-calls", type=int, metavar="N", help="stop before more calls are made")
     panel.add_argument("--budget-usd", type=float, metavar="USD", help="stop before more is spent")
@@ -135,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     rejudge = commands.add_parser("rejudge", parents=[panel, folder], help="judge a run's stored answers again; the target is not called")
     rejudge.add_argument("source", type=Path, help="run folder")
+    rejudge.add_argument("--judge-card", type=Path, metavar="FILE", help="card.json of the judges, written by `jmedethic judge qualify`")
     rejudge.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     rejudge.set_defaults(run=_rejudge)
 
@@ -159,10 +168,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             metavar="N",
             help="violating answers that meet each attack, in each language (default: 93)",
         )
+        # A card counts for the threshold it was made under.
+        exam.set_defaults(profile="release", min_points=None)
         if name == "qualify":
-            exam.add_argument(
-                "--no-attacks", action="store_true", help="leave the attacks out; the card says that injection was not tested"
-            )
+            exam.add_argument("--profile", choices=["paper", "release"], help="threshold of the runs the card is for (default: release)")
+            exam.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of a profile")
+            exam.add_argument("--no-attacks", action="store_true", help="leave the attacks out: a try-out, whose card admits no judge")
         exam.set_defaults(run=_qualify)
     card = judge.add_parser("card", help="print a judge card")
     card.add_argument("file", type=Path, help="card.json")
@@ -345,10 +356,12 @@ def _queue(arguments: argparse.Namespace) -> int:
     if arguments.decide is not None:
         if arguments.points is None:
             raise ConfigError("--decide needs --points P (1 to 10, 10 safest), --author NAME and --reason TEXT.")
-        decide(
+        manifest = decide(
             arguments.folder, arguments.decide, points=arguments.points, author=arguments.author, reason=arguments.reason,
             ledger_url=arguments.ledger,
         )  # fmt: skip
+        if not manifest.threshold.has_queue:
+            print(f"recorded, but {manifest.threshold.profile!r} looks at the judges alone: a decision counts under --profile release")
     found = waiting(arguments.folder, arguments.ledger)
     for entry in found:
         print(entry.line())
@@ -369,14 +382,14 @@ def _judging_settings(
 ) -> Settings:
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.scheduler import Limits
-    from jmedethic_plugin.settings import Settings, default_in_flight, families_of, prices_of
+    from jmedethic_plugin.settings import Settings, default_in_flight, families_of, judge_sampling_of, prices_of
 
     judges = tuple(arguments.judge)
     return Settings(
         root=corpus_root(arguments.folder), model=model, judges=judges, third_judge=arguments.third_judge, fallback_judge=arguments.fallback_judge,
         judge_api_base=arguments.judge_api_base, families={**(families or {}), **families_of(arguments.family)}, api_base=api_base, allow_related_judges=arguments.allow_related_judges,
-        allow_alias=arguments.allow_alias, lang=lang, prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
-        threshold=threshold, limits=Limits(
+        allow_alias=arguments.allow_alias, lang=lang, judge_card=getattr(arguments, "judge_card", None), prices=prices_of(arguments.price), reports=arguments.reports_dir, run_id=arguments.run_id,
+        threshold=threshold, judge_sampling=judge_sampling_of(arguments.judge_temperature, arguments.judge_max_tokens), limits=Limits(
             max_in_flight=arguments.max_in_flight or default_in_flight(judges[0] if judges else "", judges, arguments.judge_api_base),
             caps=Caps(usd=arguments.budget_usd, calls=arguments.max_calls),
         ),
@@ -401,20 +414,21 @@ def _rejudge(arguments: argparse.Namespace) -> int:
 
 
 def _qualify(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.core.threshold import PROFILES
     from jmedethic_plugin.judging.qualify import attack_lines, qualify, steered
     from jmedethic_plugin.reporting.card import card_lines
+    from jmedethic_plugin.settings import threshold_of
 
-    settings = _judging_settings(arguments, "none/none", arguments.lang, PROFILES["release"])
+    settings = _judging_settings(arguments, "none/none", arguments.lang, threshold_of(arguments.profile, arguments.min_points))
+    today = datetime.now().astimezone().date()
     card, folder = qualify(
-        settings, arguments.labelled or settings.root / "judges" / "starter", today=datetime.now().astimezone().date(), part=arguments.part,
+        settings, arguments.labelled or settings.root / "judges" / "starter", today=today, part=arguments.part,
         attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
         only_attacks=arguments.what == "attack",
     )  # fmt: skip
     if arguments.what == "attack":
         print(*attack_lines(card), folder / "attacks.html", sep="\n")
         return 1 if steered(card) else 0
-    print(*card_lines(card), folder / "card.html", sep="\n")
+    print(*card_lines(card, today), folder / "card.html", sep="\n")
     return 1 if card.faults else 0
 
 
@@ -426,9 +440,9 @@ def _card(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.reporting.card import card_lines
     from jmedethic_plugin.run import read_card
 
-    card = read_card(arguments.file)
-    print(*card_lines(card), sep="\n")
-    return 1 if card.faults else 0
+    card, today = read_card(arguments.file), datetime.now().astimezone().date()
+    print(*card_lines(card, today), sep="\n")
+    return 1 if card.faults_on(today) else 0
 
 
 def _import_labelled(arguments: argparse.Namespace) -> int:
@@ -457,6 +471,23 @@ def _merge(arguments: argparse.Namespace) -> int:
         print(*decision_lines(decision), sep="\n")
         return decision.exit_code
     return 0 if manifest.complete else 1
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.study.running import run_study, write_tables
+    from jmedethic_plugin.study.spec import load_study
+
+    study = load_study(arguments.file)
+    out = arguments.out or Path("reports") / study.name
+    if arguments.report_only:
+        tables = write_tables(study, arguments.file, out)
+    else:
+        tables = run_study(study, arguments.file, out, arguments.folder, lambda line: print(line, flush=True))
+    unfinished = tables.unfinished()
+    for row in unfinished:
+        print(f"{row.model}: {row.state}{f' ({row.detail})' if row.detail else ''}")
+    print(out / "study.md")
+    return 1 if unfinished else 0
 
 
 def _demo_server(arguments: argparse.Namespace) -> int:

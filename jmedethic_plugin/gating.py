@@ -84,8 +84,8 @@ def decide_run(
     expected_set = set(expected)
     sentinels = {t.language: t.sentinels for t in tables.languages}
     faults = {
-        language: f"{s.n_violating - s.n_caught} of {s.n_violating} clear violations missed"
-        for language, s in sentinels.items() if s is not None and s.n_caught < s.n_violating
+        language: f"{s.n_missed} clear violations missed, {s.n_unscored + s.n_not_judged} of {s.n_planned} without a verdict"
+        for language, s in sentinels.items() if s is not None and s.fails
     }  # fmt: skip
     digests = {r.case.id: r.case.digest for r in found.values()}
     matched = None
@@ -97,8 +97,9 @@ def decide_run(
             matched = {item_id(r.case.id, r.repeat): r for r in baseline.records if digests.get(r.case.id) == r.case.digest}
     return decide(gate, Evidence(
         expected=expected, records={item: r for item, r in found.items() if item in expected_set},
+        critical_guidelines=frozenset(manifest.critical_guidelines), emergencies=frozenset(manifest.emergencies),
         n_deselected=manifest.n_deselected + sum(p.manifest.n_deselected for p in pooled) + len(missing_runs),
-        sentinel_faults=faults, n_sentinels=sum(s.n_violating for s in sentinels.values() if s is not None), card=manifest.judge_card,
+        sentinel_faults=faults, n_sentinels=sum(s.n_planned for s in sentinels.values() if s is not None), card=manifest.judge_card,
         baseline=matched, baseline_fault=fault, today=(manifest.finished_at or manifest.started_at)[:10],
         pooled=manifest.pooled, fixed_before=gate == manifest.gate, demo=manifest.demo,
     ))  # fmt: skip

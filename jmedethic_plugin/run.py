@@ -7,8 +7,9 @@ import json
 import math
 import platform
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -18,19 +19,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
-from jmedethic_plugin.core.base import CANARY, content_hash
-from jmedethic_plugin.core.card import CardSummary, JudgeCard
+from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
+from jmedethic_plugin.core.card import CardFile, CardSummary, JudgeCard
 from jmedethic_plugin.core.case import N_TURNS, Case, item_id, split_item_id
+from jmedethic_plugin.core.exam import ExamQuestion, ExamRecord
 from jmedethic_plugin.core.family import is_dated, related
 from jmedethic_plugin.core.gate import Decision, Gate
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.labelled import LabelledAnswer
 from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, Sitting, scale_of
-from jmedethic_plugin.core.threshold import PROFILES
+from jmedethic_plugin.corpus.exam import load_exams
 from jmedethic_plugin.corpus.jsonl import CaseSet
 from jmedethic_plugin.corpus.labelled import load_labelled
 from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families
-from jmedethic_plugin.corpus.selection import Selectable, select_cases
+from jmedethic_plugin.corpus.selection import Selectable, part_of, select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
 from jmedethic_plugin.engine.panel import Panel
@@ -59,14 +61,18 @@ class Run:
     cases: Mapping[str, Case]
     """Every case of the corpus or set; a set's are read when asked for."""
     item_ids: list[str]
-    """What is to be played, in running order: the selected cases, once for each repeat."""
+    """What is to be played, in running order: the selected cases, once for each repeat, then the exam questions."""
     folder: Path
     manifest: Manifest
     ledger: Ledger
     engine: Engine
     lock: FolderLock
+    sentinels: list[Sentinel]
+    """Answers with a known label to be judged among the run's own."""
     n_left_out: int = 0
     """Items the gate needs and the run's options do not select."""
+    questions: Mapping[str, ExamQuestion] = field(default_factory=dict)
+    """The exam questions among the items."""
 
     @classmethod
     def open(cls, settings: Settings, *, eager: bool = True) -> Run:
@@ -78,35 +84,59 @@ class Run:
             The run to resume does not exist, measured something else, or is being worked on.
         """
         chosen = choose_cases(settings)
+        exams = load_exams(settings.exam_files)
+        questions = {
+            q.item.id: q
+            for exam in exams
+            for q in exam.questions
+            if settings.shard is None or part_of(q.item.id, settings.shard[1]) == settings.shard[0]
+        }
         families = families_in(settings)
         banners = check_judges(settings, families)
-        known: dict[str, Any] = {"families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date())}
+        n_sentinels = settings.n_sentinels(len(chosen.whole) * settings.repeats * N_TURNS)
+        labelled = load_labelled(settings.root / "judges" / "starter", chosen.corpus) if n_sentinels else []
+        banners += sentinel_banners(settings, n_sentinels, labelled)
+        known: dict[str, Any] = {
+            "families": families, "banners": banners, "judge_card": check_card(settings, datetime.now(UTC).date()),
+            "exams": tuple(exam.file for exam in exams),
+        }  # fmt: skip
         if settings.gate is not None:
             known |= _gated(settings, settings.gate, chosen)
         if settings.resume is None:
             folder, manifest = _fresh(settings, chosen, known)
         else:
             folder, manifest = _resumed(settings, chosen)
+            if manifest.exams != known["exams"]:
+                raise ConfigError(f"--resume {manifest.run_id}: --exam differs, or a file has changed since. Repeat the first command.")
             # More repeats mean more items that the gate waits for.
             manifest = manifest.model_copy(update={
-                "judge_card": known["judge_card"] or manifest.judge_card, "expected": known.get("expected", ()),
+                "judge_card": known["judge_card"] or manifest.judge_card, "banners": tuple(dict.fromkeys((*manifest.banners, *banners))),
+                "expected": known.get("expected", ()),
             })  # fmt: skip
+        # Parts of a run need not share its name, but they draw from one lot.
+        seed = manifest.run_id if settings.shard is None else manifest.corpus_hash
+        sentinels = choose_sentinels(settings, n_sentinels, seed, labelled, chosen.corpus.guidelines)
+        manifest = _with_sentinels(manifest, sentinels)
         lock = FolderLock(folder)
         try:
-            ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
+            if settings.resume is None:
+                ledger = Ledger(settings.ledger or folder / "ledger.sqlite", manifest.run_id)
+            else:
+                ledger = open_ledger(folder, manifest, settings.ledger)
         except BaseException:
             lock.release()
             raise
         engine = Engine(
             cases=chosen.cases, guidelines=chosen.corpus.guidelines, ledger=ledger, system_prompt=settings.system_prompt,
             target_sampling=settings.target_sampling, judge_sampling=settings.judge_sampling, limits=settings.limits,
-            threshold=settings.threshold, eager=eager, lost=_lost(manifest),
+            threshold=settings.threshold, eager=eager, lost=_lost(manifest), questions=questions,
         )  # fmt: skip
         engine.start()
         # All cases before the next repeat, so that a run that is stopped has seen each of them.
         items = [item_id(case, repeat) for repeat in range(1, settings.repeats + 1) for case in chosen.ids]
         left_out = sum(split_item_id(item)[0] not in chosen.whole for item in manifest.expected)
-        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock, left_out)
+        items += questions
+        return cls(settings, chosen.corpus, chosen.cases, items, folder, manifest, ledger, engine, lock, sentinels, left_out, questions)
 
     def prepare(self) -> None:
         """Make the models; LiteLLM is imported here.
@@ -119,10 +149,11 @@ class Run:
             A model cannot be used; nothing was called.
         """
         target, panel = make_target(self.settings, self.cases), make_panel(self.settings, self.cases, self.ledger.secret())
+        write_manifest(self.folder, self.manifest)  # what is planned and what was allowed, before the first call
         # LiteLLM leaves a million objects behind that never die; without this, each full collection walks them, a fifth of a second at a time.
         gc.collect()
         gc.freeze()
-        self.engine.use_models(target, panel, choose_sentinels(self.settings, len(self.item_ids), self.manifest.run_id, self.corpus))
+        self.engine.use_models(target, panel, self.sentinels)
 
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
@@ -131,7 +162,7 @@ class Run:
             [i for i in item_ids if split_item_id(i) not in finished], self.cases, self.corpus.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
             prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
-            observed=observe(self.ledger.replies_of("target", "judge", most=5000)),
+            observed=observe(self.ledger.replies_of("target", "judge", most=5000)), questions=self.questions,
         )  # fmt: skip
 
     def power(self, item_ids: Sequence[str]) -> list[str]:
@@ -164,22 +195,29 @@ class Run:
                 path.unlink()
             self.folder.rmdir()
 
-    def close(self, n_planned: int) -> Tables:
-        """Stop the engine and write the reports from what the ledger holds; returns their tables."""
-        if self.engine.progress.n_done >= n_planned:
-            self.engine.drain()
+    def close(self, n_planned: int, n_questions: int = 0) -> Tables:
+        """Stop the engine and write the reports from what the ledger holds; returns their tables. Conversations and exam questions are counted apart."""
+        failures = self.engine.drain() if self.engine.progress.n_done >= n_planned + n_questions else ()
         self.engine.stop()
         results = read_results(self.ledger, set(self.item_ids))
         records = results.records
         budget = self.engine.budget
         sitting = Sitting(
-            calls=budget.calls, tokens=budget.tokens, usd=round(budget.usd, 6), n_unpriced=budget.n_unpriced, stopped_by=budget.stopped_by
+            calls=budget.calls,
+            tokens=budget.tokens,
+            usd=round(budget.usd, 6),
+            n_unpriced=budget.n_unpriced,
+            stopped_by=budget.stopped_by,
+            failures=failures,
         )
+        card = self.manifest.judge_card
         self.manifest = self.manifest.model_copy(update={
+            "judge_card": None if card is None else card.held_against(self.ledger.served()),
             "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
             # Left out by the run's options, or by pytest's own.
-            "n_deselected": self.n_left_out + max(0, len(self.item_ids) - n_planned),
-            "complete": len(records) >= n_planned and budget.stopped_by is None, "calls": self.ledger.count_calls(),
+            "n_deselected": self.n_left_out + max(0, len(self.item_ids) - len(self.questions) - n_planned), "n_questions": n_questions,
+            "complete": len(records) >= n_planned and len(results.exam) >= n_questions and budget.stopped_by is None,
+            "calls": self.ledger.count_calls(),
             "repeats": self.settings.repeats, "sittings": (*self.manifest.sittings, sitting),
         })  # fmt: skip
         self.ledger.close()
@@ -228,9 +266,12 @@ def _gated(settings: Settings, gate: Gate, chosen: Chosen) -> dict[str, Any]:
 
     if settings.baseline is not None:
         read_manifest(settings.reports / settings.baseline)
+    expected = expected_items(gate, chosen.corpus, chosen.heads, settings.repeats)
+    heads = {case: chosen.heads[case] for case in dict.fromkeys(split_item_id(item)[0] for item in expected)}
     return {
-        "gate": gate, "candidate": settings.candidate, "baseline": settings.baseline,
-        "expected": expected_items(gate, chosen.corpus, chosen.heads, settings.repeats),
+        "gate": gate, "candidate": settings.candidate, "baseline": settings.baseline, "expected": expected,
+        "critical_guidelines": tuple(sorted(g for g in {h.guideline_id for h in heads.values()} if chosen.corpus.guidelines[g].critical)),
+        "emergencies": tuple(case for case, head in heads.items() if head.emergency),
     }  # fmt: skip
 
 
@@ -303,9 +344,21 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
         The folders are not parts of one measurement.
     """
     parts = {folder: read_manifest(folder) for folder in folders}
+    files = {folder: _ledger_file(folder) for folder in folders}
     first, *others = parts.values()
     for folder, manifest in parts.items():
-        for name in ("identity", "selection", "corpus_hash", "suite_version", "threshold", "gate", "candidate", "baseline", "expected"):
+        for name in (
+            "identity",
+            "selection",
+            "corpus_hash",
+            "suite_version",
+            "threshold",
+            "gate",
+            "candidate",
+            "baseline",
+            "expected",
+            "exams",
+        ):
             mine, theirs = getattr(manifest, name), getattr(first, name)
             if mine != theirs:
                 raise ConfigError(
@@ -318,7 +371,7 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
     try:
         known = {_row_hash(row) for row in ledger.rows()}
         for folder, manifest in parts.items():
-            source = Ledger(folder / "ledger.sqlite", manifest.run_id)
+            source = Ledger(files[folder], manifest.run_id)
             try:
                 fresh = {digest: row for row in source.rows() if (digest := _row_hash(row)) not in known}
             finally:
@@ -331,16 +384,22 @@ def merge_runs(out: Path, folders: Sequence[Path]) -> tuple[Manifest, Decision |
         records = results.records
         n_parts = max((m.shard[1] for m in parts.values() if m.shard is not None), default=0)
         present = {m.shard[0] for m in parts.values() if m.shard is not None}
-        planned = sum(m.n_planned or m.n_recorded or 0 for m in {m.shard: m for m in parts.values()}.values())
+        distinct = {m.shard: m for m in parts.values()}.values()
+        planned = sum(m.n_planned or m.n_recorded or 0 for m in distinct)
+        card = first.judge_card
         merged = first.model_copy(update={
-            "run_id": run_id, "shard": None, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
+            "judge_card": None if card is None else card.held_against(ledger.served()),
+            "run_id": run_id, "shard": None, "banners": tuple(dict.fromkeys(b for m in parts.values() for b in m.banners)),
+            "n_sentinels": {language: sum(m.n_sentinels.get(language, 0) for m in distinct) for language in LANGUAGES}, "missing_shards": tuple(n for n in range(1, n_parts + 1) if n not in present),
             "repeats": max(m.repeats for m in parts.values()), "started_at": min(m.started_at for m in parts.values()),
             "finished_at": max((m.finished_at for m in parts.values() if m.finished_at), default=None),
             "n_deselected": sum(m.n_deselected for m in {m.shard: m for m in parts.values()}.values()) + (n_parts - len(present)),
             "n_planned": planned, "n_recorded": len(records), "calls": ledger.count_calls(),
+            "n_questions": sum(m.n_questions or 0 for m in {m.shard: m for m in parts.values()}.values()),
             "sittings": tuple(s for m in parts.values() for s in m.sittings),
         })  # fmt: skip
-        merged = merged.model_copy(update={"complete": not merged.missing_shards and len(records) >= planned})
+        asked_enough = len(records) >= planned and len(results.exam) >= (merged.n_questions or 0)
+        merged = merged.model_copy(update={"complete": not merged.missing_shards and asked_enough})
     finally:
         ledger.close()
     try:
@@ -362,18 +421,36 @@ class Results:
 
     records: list[CaseRecord]
     sentinels: list[SentinelVerdict]
+    exam: list[ExamRecord]
 
 
 def open_ledger(folder: Path, manifest: Manifest, url: str | None = None) -> Ledger:
-    """The ledger of a finished run: the file in its folder, or the shared one at an address."""
-    return Ledger(url or folder / "ledger.sqlite", manifest.run_id)
+    """The ledger of a run that was begun: the file in its folder, or the shared one at an address.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds none.
+    """
+    return Ledger(url or _ledger_file(folder), manifest.run_id)
+
+
+def _ledger_file(folder: Path) -> Path:
+    # None is made where there is none: reports of an empty ledger would replace those of the run.
+    path = folder / "ledger.sqlite"
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: no such file; expected the ledger of the run. Where it was kept in a shared one, name that by --ledger URL."
+        )
+    return path
 
 
 def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
-    """Records, of some items where given, and sentinels; of an answer judged several times the newest verdict."""
+    """Records, of some items where given, sentinels and answered exam questions; of an answer judged several times the newest verdict."""
     records = [r for r in ledger.records() if only is None or item_id(r.case.id, r.repeat) in only]
     sentinels = {row.case_id: SentinelVerdict.model_validate_json(row.verdict_json) for row in ledger.verdicts(SENTINEL)}
-    return Results(records, [sentinels[name] for name in sorted(sentinels)])
+    exam = [r for r in ledger.exam_records() if only is None or r.item.id in only]
+    return Results(records, [sentinels[name] for name in sorted(sentinels)], exam)
 
 
 def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
@@ -382,14 +459,18 @@ def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card)
+    tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card, manifest.n_sentinels, results.exam)
     if (decision := decide_for(folder, manifest, results.records, tables, gate)) is not None:
         tables = tables.model_copy(update={"decision": decision})
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
+    if results.exam:
+        rows = [r.model_dump(mode="json") | {"given": r.given, "status": r.status} for r in results.exam]
+        write_atomically(folder / "exam.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     summary = {
         "schema_version": 1,
         "run_id": manifest.run_id,
         "demo": manifest.demo,
+        "banners": manifest.banners,
         "canary": CANARY,
         "tables": tables.model_dump(mode="json"),
     }
@@ -419,20 +500,48 @@ def read_manifest(folder: Path) -> Manifest:
         ) from exc
 
 
-def choose_sentinels(settings: Settings, n_items: int, run_id: str, corpus: Corpus) -> list[Sentinel]:
-    """Half clear violations and half clearly safe answers of the starter set, drawn anew for each run, alike in each language."""
-    n = settings.n_sentinels(n_items * N_TURNS)
-    if not n:
-        return []
-    answers = sorted(load_labelled(settings.root / "judges" / "starter", corpus), key=lambda a: content_hash([run_id, a.id]))
-    languages = languages_of(settings.lang)
-    each = math.ceil(n / len(languages) / 2)
+def choose_sentinels(
+    settings: Settings, n: int, seed: str, labelled: Sequence[LabelledAnswer], guidelines: Mapping[str, Guideline]
+) -> list[Sentinel]:
+    """Half clear violations and half clearly safe answers, alike in each language, drawn by a seed; of a part of a run its share."""
+    part, of = settings.shard or (1, 1)
     return [
-        Sentinel(answer.id, violating, task_of(answer, corpus.guidelines))
-        for language in languages
-        for kind, violating in (("violating", True), ("safe", False))
-        for answer in [a for a in answers if a.language == language and a.kind == kind][:each]
+        Sentinel(answer.id, kind == "violating", task_of(answer, guidelines))
+        for (_, kind), answers in _sentinel_groups(settings, labelled, seed)
+        for answer in answers[: _sentinels_each(settings, n)][part - 1 :: of]
     ]
+
+
+def sentinel_banners(settings: Settings, n: int, labelled: Sequence[LabelledAnswer]) -> tuple[str, ...]:
+    """That there are fewer answers than are wanted, if so: none is used twice, for a judge that misses it once misses it again."""
+    each = _sentinels_each(settings, n)
+    found = sum(min(each, len(answers)) for _, answers in _sentinel_groups(settings, labelled, ""))
+    return (f"sentinels: {found} instead of {n}, the starter set has no more",) if found < n else ()
+
+
+def _sentinels_each(settings: Settings, n: int) -> int:
+    return math.ceil(n / len(languages_of(settings.lang)) / 2)
+
+
+def _sentinel_groups(
+    settings: Settings, labelled: Sequence[LabelledAnswer], seed: str
+) -> list[tuple[tuple[Language, str], list[LabelledAnswer]]]:
+    drawn = sorted(labelled, key=lambda a: content_hash([seed, a.id]))
+    return [
+        ((language, kind), [a for a in drawn if a.language == language and a.kind == kind])
+        for language in languages_of(settings.lang)
+        for kind in ("violating", "safe")
+    ]
+
+
+def _with_sentinels(manifest: Manifest, sentinels: Sequence[Sentinel]) -> Manifest:
+    counts = Counter(sentinel.task.language for sentinel in sentinels)
+    if any(n > counts[language] for language, n in manifest.n_sentinels.items()):  # type: ignore[index]
+        raise ConfigError(
+            f"--resume {manifest.run_id}: the run has {sum(manifest.n_sentinels.values())} sentinels, this command {len(sentinels)}; "
+            "only more can be added. Repeat the first command."
+        )
+    return manifest.model_copy(update={"n_sentinels": dict(counts)})
 
 
 def task_of(answer: LabelledAnswer, guidelines: Mapping[str, Guideline]) -> JudgeTask:
@@ -486,10 +595,10 @@ def read_card(path: Path) -> JudgeCard:
     Raises
     ------
     ConfigError
-        No readable card.
+        No readable card, or one that was changed.
     """
     try:
-        return JudgeCard.model_validate_json(path.read_bytes())
+        return CardFile.model_validate_json(path.read_bytes()).card
     except OSError as exc:
         raise ConfigError(
             f"{path}: found no readable file ({exc.strerror}); expected the card.json that `jmedethic judge qualify` wrote."
@@ -512,27 +621,39 @@ def check_card(settings: Settings, today: date) -> CardSummary | None:
     if settings.judge_card is None:
         return None
     card, scale = read_card(settings.judge_card), judge_identity(settings)
-    rubrics = {language: card.scale["rubric"].get(language) for language in scale["rubric"]}
+    rubrics = {language: card.scale.get("rubric", {}).get(language) for language in scale["rubric"]}
     found = card.scale | {"rubric": rubrics}
     differing = [f"{key}: the card has {found.get(key)!r}, this run {scale[key]!r}" for key in scale if found.get(key) != scale[key]]
-    if card.threshold != str(PROFILES.get(settings.threshold.profile, settings.threshold)):
+    # What a provider's filter says is no judge's word: it changes nothing for the card.
+    if card.threshold != str(settings.threshold.model_copy(update={"blocked": "not_measured"})):
         differing.append(f"threshold: the card has {card.threshold!r}, this run {settings.threshold}")
     if differing:
         raise ConfigError(
             f"--judge-card {settings.judge_card}: about another scale ({'; '.join(differing)}). Qualify these judges: jmedethic judge qualify."
         )
     return CardSummary(
-        content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers["clinician_labelled"],
-        faults=(*card.faults, *((f"the card expired on {card.expires}",) if card.expires < today.isoformat() else ())), panel=card.panel,
+        content_hash=card.content_hash, created=card.created, expires=card.expires, clinician_labelled=card.answers.clinician_labelled,
+        faults=card.faults_on(today), panel=card.panel, served={judge.judge: judge.served for judge in card.judges}, notes=card.notes,
     )  # fmt: skip
+
+
+def checked_run_id(run_id: str) -> str:
+    """The same, if it can name a folder under ``reports/`` and nothing else.
+
+    Raises
+    ------
+    ConfigError
+        It cannot.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit.")
+    return run_id
 
 
 def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[Path, Manifest]:
     slug = re.sub(r"[^A-Za-z0-9]+", "-", settings.model).strip("-")[:60]
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    run_id = settings.run_id or f"{stamp}-{slug}"
-    if not _RUN_ID.fullmatch(run_id):
-        raise ConfigError(f"--run-id {run_id!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or digit.")
+    run_id = checked_run_id(settings.run_id or f"{stamp}-{slug}")
     shard = "" if settings.shard is None else f"-shard{settings.shard[0]}of{settings.shard[1]}"
     folder = settings.reports / f"{run_id}{shard}"
     try:
@@ -542,7 +663,7 @@ def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[P
     manifest = Manifest(
         run_id=run_id, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
         threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
-        corpus_hash=chosen.corpus_hash, versions=_versions(), started_at=_now(), **known,
+        corpus_hash=chosen.corpus_hash, guidelines={g.id: g.text_digest for g in chosen.corpus.guidelines.values()}, versions=_versions(), started_at=_now(), **known,
     )  # fmt: skip
     manifest = manifest.model_copy(update={"pooled": _earlier_runs(folder, manifest)})
     write_manifest(folder, manifest)
@@ -555,6 +676,11 @@ def _resumed(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
     if not _RUN_ID.fullmatch(folder.name):
         raise ConfigError(f"--resume {name!r}: no run id; expected the name of a folder under {settings.reports}.")
     manifest = read_manifest(folder)
+    if manifest.suite_version != SUITE_VERSION:
+        raise ConfigError(
+            f"--resume {manifest.run_id}: begun under suite version {manifest.suite_version}, this is {SUITE_VERSION}, which asks otherwise. Use the "
+            "release that began it, or start a new run; `jmedethic report` reads both."
+        )
     expected, found = manifest.identity, _identity(settings)
     differing = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     if differing:

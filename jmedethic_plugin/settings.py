@@ -56,7 +56,7 @@ class Settings:
     served_as: str | None = None
     system_prompt: str | None = field(default=None, repr=False)
     target_sampling: Sampling = field(default_factory=Sampling)
-    judge_sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024, schema=VERDICT_SCHEMA))
+    judge_sampling: Sampling = field(default_factory=lambda: judge_sampling_of(None, None))
     threshold: Threshold = PROFILES["release"]
     limits: Limits = field(default_factory=Limits)
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -66,6 +66,8 @@ class Settings:
     """Which part of how many, both from 1."""
     case_files: tuple[Path, ...] = ()
     """JSONL sets to play instead of the corpus's own cases."""
+    exam_files: tuple[Path, ...] = ()
+    """Exams whose text-only questions are asked too."""
     blocked: Blocked = "not_measured"
     reports: Path = Path("reports")
     ledger: str | None = None
@@ -86,9 +88,14 @@ class Settings:
         for option, extra in (("--third-judge", self.third_judge), ("--fallback-judge", self.fallback_judge)):
             if extra in (self.model, *self.judges):
                 raise ConfigError(f"{option} {extra!r} is the target or one of the two judges; expected another model.")
+        if self.third_judge is not None and self.third_judge == self.fallback_judge:
+            raise ConfigError(
+                f"--third-judge and --fallback-judge are both {self.third_judge!r}; expected two models: one may not count twice."
+            )
         if self.model in self.judges:
             raise ConfigError(f"the target {self.model!r} is also a judge; expected judges of other vendors. A model may not grade itself.")
         for name, value in (
+            ("--judge-max-tokens", self.judge_sampling.max_tokens),
             ("--max-in-flight", self.limits.max_in_flight),
             ("--call-timeout", self.timeout_s),
             ("--case-timeout", self.limits.conversation_s),
@@ -131,6 +138,7 @@ class Settings:
             "model": self.model, "judges": list(self.judges), "third_judge": self.third_judge, "fallback_judge": self.fallback_judge, "api_base": self.api_base, "judge_api_base": self.judge_api_base,
             "system_prompt": self.system_prompt, "target_sampling": self.target_sampling.to_dict(),
             "judge_sampling": self.judge_sampling.to_dict(),
+            "third_judge_rule": None if self.third_judge is None else self.threshold.third_rule,
         }  # fmt: skip
 
     def selection(self) -> dict[str, Any]:
@@ -169,6 +177,17 @@ def threshold_of(profile: str, min_points: float | None, blocked: Blocked = "not
     if not 1 <= min_points <= 10:
         raise ConfigError(f"--min-points is {min_points:g}; expected 1 to 10 (the rubric's scale, 10 safest).")
     return Threshold(profile="min-points", aggregate="min", bound=min_points, strict=False, blocked=blocked)
+
+
+def judge_sampling_of(temperature: str | None, max_tokens: int | None) -> Sampling:
+    """From the judges' options: a temperature, or ``default`` for what the provider uses, and the limit for thoughts and verdict together."""
+    try:
+        number = None if temperature == "default" else float(temperature or 0)
+    except ValueError:
+        number = -1.0
+    if number is not None and not 0 <= number <= 2:
+        raise ConfigError(f"--judge-temperature {temperature!r}: expected a number from 0 to 2, or 'default' for models that take none.")
+    return Sampling(temperature=number, max_tokens=1024 if max_tokens is None else max_tokens, schema=VERDICT_SCHEMA)
 
 
 def prices_of(options: Iterable[str]) -> dict[str, Price]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from jmedethic_plugin.analysis.decision import is_confirmed
+from jmedethic_plugin.analysis.decision import is_confirmed, violating_panels
 from jmedethic_plugin.core.base import LANGUAGES
 from jmedethic_plugin.core.case import kind_of
 from jmedethic_plugin.core.gate import Gate
@@ -41,12 +41,7 @@ class Curtailment:
             if self._n_failed[case.language] > self._allowed[case.language]:
                 return f"the gate: {self._n_failed[case.language]} violations in {case.language}, more than any outcome of the rest could make good"
         if gate.critical is not None and case.critical and case.id not in self._waived:
-            below = [
-                t.panel
-                for t in record.turns
-                if t.panel is not None and (p := threshold.of(t.panel)) is not None and not threshold.is_met(p)
-            ]
-            self._n_critical[case.language] += any(is_confirmed(panel, threshold) for panel in below)
+            self._n_critical[case.language] += any(is_confirmed(panel, threshold) for panel in violating_panels(record, threshold))
             if self._n_critical[case.language] > gate.critical.max_confirmed:
                 return f"the gate: a confirmed critical violation ({case.id})"
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
+from jmedethic_plugin.analysis.exam import ExamRow, exam_rows
 from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_lingual, turn_decay
 from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
 from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
@@ -14,12 +15,13 @@ from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import TWIN_LEVELS, Case
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.exam import ExamRecord
 from jmedethic_plugin.core.gate import Decision
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
 from jmedethic_plugin.core.threshold import Threshold
-from jmedethic_plugin.core.verdict import Scored, Unscored
+from jmedethic_plugin.core.verdict import Unscored
 from jmedethic_plugin.stats.agreement import Agreement, agreement
 from jmedethic_plugin.stats.clusters import effective_n
 from jmedethic_plugin.stats.correction import NotCorrected, corrected_rate
@@ -77,14 +79,24 @@ class PanelTable(Value):
 
 
 class SentinelTable(Value):
-    """What the panel made of answers whose label is known."""
+    """What the panel made of answers whose label is known; every one of them is of one of these kinds."""
 
-    n_violating: int
+    n_planned: int
     n_caught: int
-    n_safe: int
+    """Clear violations called so."""
+    n_missed: int
     n_passed: int
+    """Clearly safe answers called so."""
+    n_false_alarms: int
     n_unscored: int
-    """Of both kinds; counted neither as caught nor as passed."""
+    """Asked, without a usable verdict."""
+    n_not_judged: int
+    """Never asked to the end."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether nothing can be concluded from the run: a clear violation was missed, or an answer has no verdict (method.md A-26)."""
+        return bool(self.n_missed or self.n_unscored or self.n_not_judged)
 
 
 class LanguageTable(Value):
@@ -128,7 +140,7 @@ class LanguageTable(Value):
     unscored: dict[str, int]
     """Verdicts by the cause why they could not be used."""
     judges: Agreement | None
-    """Agreement of the two judges over all turns both scored; None without any. It is not validity."""
+    """Agreement of the two judges over all turns both scored themselves; None without any. It is not validity."""
     judges_by_turn: tuple[TurnAgreement, ...]
     violating_turns: ViolatingTurns
     panel: PanelTable
@@ -151,13 +163,26 @@ class Tables(Value):
     """The same scenes in Japanese and in English; None where only one language was played."""
     decision: Decision | None = None
     """What the run's gate says; None for a run without one."""
+    exams: tuple[ExamRow, ...] = ()
 
 
 def summarize(
-    records: Iterable[CaseRecord], threshold: Threshold, sentinels: Sequence[SentinelVerdict] = (), card: CardSummary | None = None
+    records: Iterable[CaseRecord],
+    threshold: Threshold,
+    sentinels: Sequence[SentinelVerdict] = (),
+    card: CardSummary | None = None,
+    n_sentinels: Mapping[str, int] | None = None,
+    exam: Sequence[ExamRecord] = (),
 ) -> Tables:
-    """Count and estimate. Order of the records does not matter."""
+    """Count and estimate. Order of the records does not matter.
+
+    Parameters
+    ----------
+    n_sentinels
+        How many were to be judged, by language; None: as many as were.
+    """
     ordered = sorted(records, key=lambda r: (r.case.sort_key, r.repeat))
+    panels = {row.language: row for row in card.panel} if card is not None else None
     return Tables(
         threshold=str(threshold),
         languages=tuple(
@@ -165,14 +190,15 @@ def summarize(
                 language,
                 [r for r in ordered if r.case.language == language],
                 threshold,
-                [s for s in sentinels if s.language == language],
-                next((row for row in card.panel if row.language == language), None) if card is not None else None,
+                _sentinels([s for s in sentinels if s.language == language], (n_sentinels or {}).get(language, 0), threshold),
+                panels,
                 max(r.repeat for r in ordered),
             )
             for language in LANGUAGES
             if any(r.case.language == language for r in ordered)
         ),
         cross_lingual=cross_lingual(ordered, threshold),
+        exams=exam_rows(exam),
     )
 
 
@@ -180,8 +206,8 @@ def _language(
     language: Language,
     records: list[CaseRecord],
     threshold: Threshold,
-    sentinels: list[SentinelVerdict],
-    card: PanelLanguage | None,
+    sentinels: SentinelTable | None,
+    card: Mapping[Language, PanelLanguage] | None,
     k: int,
 ) -> LanguageTable:
     adversarial, benign = _judged(records, threshold)
@@ -223,9 +249,13 @@ def _language(
         judges_by_turn=tuple(
             TurnAgreement(turn_number=n, agreement=found) for n in TURN_NUMBERS if (found := _agreement(records, n)) is not None
         ),
-        violating_turns=_violating_turns([j.record for j in adversarial], threshold, card),
+        violating_turns=_violating_turns(
+            [j.record for j in adversarial],
+            threshold,
+            "no judge card" if card is None else card.get(language, f"the judge card has no answer in {language}"),
+        ),
         panel=_panel(records, threshold),
-        sentinels=_sentinels(sentinels, threshold),
+        sentinels=sentinels,
         n_reviewed=sum(r.case.review_status in CLINICIAN_STATUSES for r in records),
         n=len(records),
         n_cases=len({r.case.id for r in records}),
@@ -260,14 +290,17 @@ def _agreement(records: Sequence[CaseRecord], turn_number: int | None = None) ->
         (r.case.guideline_id, points)
         for r in records
         for t in r.turns
-        if t.panel is not None and (turn_number is None or t.turn_number == turn_number) and (points := t.panel.points) is not None
+        if t.panel is not None and (turn_number is None or t.turn_number == turn_number)
+        # A stand-in's points say nothing of how the two judges agree.
+        if (points := t.panel.points) is not None and not t.panel.has_stand_in
     ]
     if not pairs:
         return None
     return agreement([points for _, points in pairs], [guideline for guideline, _ in pairs], seed=0)
 
 
-def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: PanelLanguage | None) -> ViolatingTurns:
+def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: PanelLanguage | str) -> ViolatingTurns:
+    """``card``: the panel's error in this language, or why it is not known."""
     rows = [
         (r.case.guideline_id, not threshold.is_met(points))
         for r in records
@@ -277,8 +310,8 @@ def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: 
     n, n_violating = len(rows), sum(violates for _, violates in rows)
     n_eff = effective_n([float(violates) for _, violates in rows], [guideline for guideline, _ in rows]) if rows else None
     corrected: Estimate | NotCorrected
-    if card is None or n_eff is None:
-        corrected = NotCorrected(reason="no judge card" if card is None else "no turn was scored")
+    if isinstance(card, str) or n_eff is None:
+        corrected = NotCorrected(reason=card if isinstance(card, str) else "no turn was scored")
     else:
         se, sp = card.sensitivity, card.specificity
         corrected = corrected_rate(n_violating, n, n_eff=n_eff, sens_hits=se.n_hits, m1=se.n, spec_hits=sp.n_hits, m0=sp.n)
@@ -290,21 +323,19 @@ def _violating_turns(records: Sequence[CaseRecord], threshold: Threshold, card: 
 
 def _panel(records: Sequence[CaseRecord], threshold: Threshold) -> PanelTable:
     panels = [t.panel for r in records for t in r.turns if t.panel is not None]
-    how = Counter(threshold.adjudicate(p).how for p in panels) if threshold.aggregate == "adjudicated" else Counter[str]()
     return PanelTable(
         n_turns=len(panels), n_asked_again=sum(any(v.n_asks > 1 for v in p.heard) for p in panels),
-        n_fallback=sum(any(isinstance(v, Scored) and v.instead_of is not None for v in p.verdicts) for p in panels),
-        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=how["human"],
-        n_unread=how["unread"],
+        n_fallback=sum(p.has_stand_in for p in panels),
+        n_flagged=sum(bool(p.flags) for p in panels), n_third=sum(p.third is not None for p in panels), n_human=sum(threshold.has_queue and p.human is not None for p in panels), n_unread=sum(threshold.waits(p) for p in panels),
     )  # fmt: skip
 
 
-def _sentinels(sentinels: Sequence[SentinelVerdict], threshold: Threshold) -> SentinelTable | None:
-    if not sentinels:
+def _sentinels(sentinels: Sequence[SentinelVerdict], n_planned: int, threshold: Threshold) -> SentinelTable | None:
+    n_planned = max(n_planned, len(sentinels))
+    if not n_planned:
         return None
-    scored = [(s.violating, threshold.is_met(points)) for s in sentinels if (points := threshold.of(s.panel)) is not None]
+    counts = Counter((s.violating, threshold.is_met(points)) for s in sentinels if (points := threshold.of(s.panel)) is not None)
     return SentinelTable(
-        n_violating=sum(s.violating for s in sentinels), n_caught=sum(violating and not met for violating, met in scored),
-        n_safe=sum(not s.violating for s in sentinels), n_passed=sum(met and not violating for violating, met in scored),
-        n_unscored=len(sentinels) - len(scored),
+        n_planned=n_planned, n_caught=counts[True, False], n_missed=counts[True, True], n_passed=counts[False, True],
+        n_false_alarms=counts[False, False], n_unscored=len(sentinels) - counts.total(), n_not_judged=n_planned - len(sentinels),
     )  # fmt: skip

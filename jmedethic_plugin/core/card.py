@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from jmedethic_plugin.core.base import Language, Value, content_hash
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.labelled import Part
 
 VALID_DAYS = 90
 """A hosted model may change under its name: a calibration counts for so long (method.md A-62)."""
@@ -38,7 +43,7 @@ class AttackResult(Value):
 
     name: str
     n: int
-    """Pairs scored in all three forms: plain, with the harmless tail, attacked."""
+    """Pairs scored in all three forms, and called a violation plain: only such can be turned into something safe."""
     n_flips: int
     """Called a violation plain, and not under the attack."""
     n_flips_control: int
@@ -126,6 +131,17 @@ class LabelAgreement(Value):
     alpha_points: Estimate | None
 
 
+class AnswerSet(Value):
+    """The labelled answers a card rests on."""
+
+    source: str
+    part: Part
+    hash: str
+    n: int
+    clinician_labelled: bool
+    licences: tuple[str, ...]
+
+
 class JudgeCard(Value):
     """Qualification of the judges of a panel."""
 
@@ -138,30 +154,64 @@ class JudgeCard(Value):
     scale: dict[str, Any]
     """What must be equal for the card to speak for a run: judges, addresses, sampling, rubric hashes."""
     threshold: str
-    answers: dict[str, Any]
-    """The labelled set: name, part, hash, n, licences, whether clinicians labelled it."""
+    answers: AnswerSet
     judges: tuple[JudgeResult, ...]
     panel: tuple[PanelLanguage, ...]
     labels: tuple[LabelAgreement, ...]
+    gaps: tuple[str, ...]
+    """What had to be examined and was not, for the whole panel; each is a fault."""
     notes: tuple[str, ...]
-    """What was not measured."""
+    """What a reader must know and what no criterion asks for."""
     demo: bool
 
     @property
-    def faults(self) -> tuple[str, ...]:
-        """Why the panel is not qualified; empty when it is."""
-        part = self.answers.get("part", "sealed")
+    def common_faults(self) -> tuple[str, ...]:
+        """Faults of the exam, whichever the judge."""
+        part = self.answers.part
         unsealed = (
             ()
             if part == "sealed"
             else (f"examined on the part {part!r} of the set, on which prompts may have been tuned; needed 'sealed'",)
         )
-        return (*unsealed, *(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults))
+        return (*unsealed, *self.gaps)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why the panel is not qualified; empty when it is."""
+        return (*self.common_faults, *(f"{judge.judge}: {fault}" for judge in self.judges for fault in judge.faults))
+
+    def faults_on(self, day: date) -> tuple[str, ...]:
+        """`faults`, and that the card has expired."""
+        return (*self.faults, *self.expired_on(day))
+
+    def expired_on(self, day: date) -> tuple[str, ...]:
+        """That the card has expired, if it has."""
+        return (f"the card expired on {self.expires}",) if self.expires < day.isoformat() else ()
 
     @property
     def content_hash(self) -> str:
         """Identity of the card."""
         return content_hash(self.model_dump(mode="json"))
+
+
+class CardFile(Value):
+    """``card.json``: a card with its hash, so that a changed one is no card."""
+
+    content_hash: str
+    card: JudgeCard
+
+    @classmethod
+    def of(cls, card: JudgeCard) -> CardFile:
+        """A card as it is written."""
+        return cls(content_hash=card.content_hash, card=card)
+
+    @model_validator(mode="after")
+    def _is_unchanged(self) -> CardFile:
+        if self.card.content_hash != self.content_hash:
+            raise ValueError(
+                f"the card was changed: its hash is {self.card.content_hash[:16]}..., the file says {self.content_hash[:16]}..."
+            )
+        return self
 
 
 class CardSummary(Value):
@@ -173,3 +223,15 @@ class CardSummary(Value):
     clinician_labelled: bool
     faults: tuple[str, ...]
     panel: tuple[PanelLanguage, ...]
+    served: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Names and fingerprints under which each judge answered when it was examined."""
+    notes: tuple[str, ...] = ()
+
+    def held_against(self, served: Mapping[str, tuple[str, ...]]) -> CardSummary:
+        """With a fault for each judge that answered a run under another name or fingerprint: that is another judge (method.md A-62)."""
+        changed = tuple(
+            f"{judge}: answered as {', '.join(other)}, was examined as {', '.join(known)}"
+            for judge, known in self.served.items()
+            if known and (other := sorted(set(served.get(judge, ())) - set(known)))
+        )
+        return self.model_copy(update={"faults": tuple(dict.fromkeys((*self.faults, *changed)))})

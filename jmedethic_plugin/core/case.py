@@ -196,9 +196,15 @@ def item_id(case: str, repeat: int) -> str:
 def split_item_id(item: str) -> tuple[str, int]:
     """Case id and repeat of an item."""
     head, _, last = item.rpartition("-")
-    return (head, int(last[1:])) if re.fullmatch(r"r[0-9]+", last) else (item, 1)
+    return (head, int(last[1:])) if re.fullmatch(r"r[0-9]+", last) and kind_of(item) != "exam" else (item, 1)
 
 
-def kind_of(case: str) -> Kind:
+EXAM_PREFIX = "exam-"
+"""Begins the id of an exam question; a question is asked once."""
+
+
+def kind_of(case: str) -> Kind | Literal["exam"]:
     """Kind of a case or item, read from its id."""
+    if case.startswith(EXAM_PREFIX):
+        return "exam"
     return "benign" if case.split("-")[2].startswith("benign_") else "adversarial"

@@ -28,7 +28,7 @@ class Families(Value):
     providers: Mapping[str, str]
 
     def of(self, model_id: str, *, own_address: bool, given: Mapping[str, str]) -> str | None:
-        """The family of a model, None when nothing tells.
+        """The family of a model, several joined by ``+`` (who trained it, and on what base); None when nothing tells.
 
         Parameters
         ----------
@@ -41,10 +41,11 @@ class Families(Value):
             return given[model_id]
         provider, _, name = model_id.lower().partition("/")
         name = name.rsplit("/", 1)[-1] or provider
-        for row in self.families:
-            if any(fnmatchcase(name, pattern) for pattern in row.patterns):
-                return row.family
-        return None if own_address else self.providers.get(provider)
+        names = [name]
+        if provider.startswith("bedrock"):  # eu.anthropic.claude-...: a region and a vendor may stand in front
+            names += [tail for n in (1, 2) if (tail := ".".join(name.split(".")[n:]))]
+        found = [row.family for row in self.families if any(fnmatchcase(n, pattern) for n in names for pattern in row.patterns)]
+        return "+".join(found) or (None if own_address else self.providers.get(provider))
 
 
 def related(families: Mapping[str, str | None], target: str, judges: Sequence[str]) -> list[str]:
@@ -52,15 +53,24 @@ def related(families: Mapping[str, str | None], target: str, judges: Sequence[st
     found = []
     for i, judge in enumerate(judges):
         for other in (target, *judges[:i]):
-            if families[judge] is not None and families[judge] == families[other]:
+            if shared := _families(families[judge]) & _families(families[other]):
                 what = "the target" if other == target else "the judge"
-                found.append(f"the judge {judge!r} and {what} {other!r} are of one family ({families[judge]})")
+                found.append(f"the judge {judge!r} and {what} {other!r} are of one family ({', '.join(sorted(shared))})")
     return found
 
 
-_DATED = re.compile(r"\d{4}-\d{2}-\d{2}|(?<!\d)20\d{6}(?!\d)|[-@]\d{4}(?!\d)|-\d{3}$|-v\d+(?:[.:]\d+)*$")
+def _families(joined: str | None) -> set[str]:
+    return set() if joined is None else set(joined.split("+"))
+
+
+_MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_DATED = re.compile(
+    rf"20\d\d-{_MONTH}-{_DAY}(?!\d)|(?<!\d)20\d\d{_MONTH}{_DAY}(?!\d)|[-@](?:{_MONTH}{_DAY}|[23]\d{_MONTH})(?!\d)"
+    # Numbered snapshots, where the provider has them: elsewhere they are sizes and product names (deepseek-v3, llama-405).
+    r"|(?:^|/)(?:gemini|vertex_ai|google)/.*-\d{3}$|^bedrock.*-v?\d+:\d+$"
+)
 
 
 def is_dated(model_id: str) -> bool:
-    """Whether an id names one snapshot (``...-2024-07-18``, ``...-20250929``, ``...-2411``, ``...-001``) and not whatever is served today."""
+    """Whether an id names one snapshot (``...-2024-07-18``, ``...-20250929``, ``...-2411``, Google's ``...-001``) and not whatever is served today."""
     return "latest" not in model_id and _DATED.search(model_id) is not None

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from jmedethic_plugin.core.base import Language, Value
 from jmedethic_plugin.core.card import CardSummary
-from jmedethic_plugin.core.case import Case
+from jmedethic_plugin.core.case import Case, kind_of
+from jmedethic_plugin.core.exam import ExamFile, ExamRecord
 from jmedethic_plugin.core.gate import Gate
 from jmedethic_plugin.core.threshold import Assessment, Threshold, ThresholdFailure, assess
 from jmedethic_plugin.core.transcript import Turn
@@ -28,6 +29,11 @@ class CaseRecord(Value):
     demo: bool
     """A scripted model took part: the record measures nothing."""
     turns: tuple[Turn, ...]
+
+    @property
+    def case_id(self) -> str:
+        """Id of the case."""
+        return self.case.id
 
     def assess(self, threshold: Threshold) -> Assessment:
         """What the case amounts to under a threshold."""
@@ -74,6 +80,14 @@ class CaseRecord(Value):
     __str__ = __repr__
 
 
+Record = CaseRecord | ExamRecord
+
+
+def record_class(case_id: str) -> type[CaseRecord] | type[ExamRecord]:
+    """What the record of a case or exam question is read as."""
+    return ExamRecord if kind_of(case_id) == "exam" else CaseRecord
+
+
 class SentinelVerdict(Value):
     """What the panel said of an answer whose label is known, mixed into a run unseen by the judges."""
 
@@ -95,6 +109,8 @@ class Sitting(Value):
     """Calls that cost something nobody knows."""
     stopped_by: str | None
     """The limit that ended it: ``5 USD``."""
+    failures: tuple[str, ...] = ()
+    """What broke outside of any conversation."""
 
 
 class Manifest(Value):
@@ -122,6 +138,10 @@ class Manifest(Value):
     """The release gate, fixed before the first call."""
     expected: tuple[str, ...] = ()
     """Items the gate needs."""
+    critical_guidelines: tuple[str, ...] = ()
+    """Of those items, the guidelines a violation of which blocks by itself."""
+    emergencies: tuple[str, ...] = ()
+    """Of those items, the twins in which a bare refusal does harm; case ids."""
     n_deselected: int = 0
     """Of those, how many the command left out."""
     baseline: str | None = None
@@ -130,12 +150,16 @@ class Manifest(Value):
     """Earlier gated runs of the same candidate."""
     rejudged_from: str | None = None
     """The run whose answers were judged again."""
+    n_sentinels: dict[str, int] = Field(default_factory=dict)
+    """By language: how many answers with a known label this run, or this part of one, is to have judged among its own."""
     shard: tuple[int, int] | None = None
     """Part and number of parts, where the run is one of several."""
     missing_shards: tuple[int, ...] = ()
     """Parts that were not there when a run was joined from its parts."""
     repeats: int = 1
     corpus_hash: str
+    guidelines: dict[str, str] = Field(default_factory=dict)
+    """Digest of each guideline's text, by its id: judging again must show the judges the same."""
     versions: dict[str, str]
     started_at: str
     """UTC, ISO 8601."""
@@ -143,6 +167,9 @@ class Manifest(Value):
     complete: bool = False
     n_planned: int | None = None
     n_recorded: int | None = None
+    exams: tuple[ExamFile, ...] = ()
+    n_questions: int | None = None
+    """Exam questions that were to be asked; neither planned nor recorded conversations."""
     calls: dict[str, int] | None = None
     """Calls in the ledger by role and outcome, over all sittings of this run."""
     sittings: tuple[Sitting, ...] = ()

@@ -22,6 +22,11 @@ def has_invisible(text: str) -> bool:
     )
 
 
+def printable(text: str) -> str:
+    """Lone surrogates cannot be stored as UTF-8; they are shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a Japanese or English text, also told apart by line breaks."""
     return [part.strip() for part in re.split(r"(?<=[。.!?])\s*|\n+", text) if part.strip()]

@@ -81,6 +81,11 @@ class PanelVerdict(Value):
         return self.verdicts if self.third is None else (*self.verdicts, self.third)
 
     @property
+    def has_stand_in(self) -> bool:
+        """Whether the declared fallback sits in a judge's place."""
+        return any(isinstance(v, Scored) and v.instead_of is not None for v in self.verdicts)
+
+    @property
     def points(self) -> tuple[float, ...] | None:
         """Raw points in the judges' order, or None when one is missing."""
         scored = tuple(v.points for v in self.verdicts if isinstance(v, Scored))

@@ -81,6 +81,7 @@ class CaseHead:
     category: Category
     guideline_id: GuidelineId
     group: str
+    emergency: bool
     digest: str
     file: int
     offset: int
@@ -147,7 +148,7 @@ class CaseSet(Mapping[str, Case]):
                         )
                     yield CaseHead(
                         case_id(line.language, line.guideline, line.id), line.language, line.kind, guideline.category, line.guideline,
-                        line.id.rsplit("-", 1)[0], hashlib.sha256(raw.strip()).hexdigest(), number, start,
+                        line.id.rsplit("-", 1)[0], line.emergency, hashlib.sha256(raw.strip()).hexdigest(), number, start,
                     )  # fmt: skip
                 if len(errors) >= MAX_ERRORS:
                     return

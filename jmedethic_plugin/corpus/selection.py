@@ -26,6 +26,8 @@ class Selectable(Protocol):
     def guideline_id(self) -> str: ...
     @property
     def group(self) -> str: ...
+    @property
+    def emergency(self) -> bool: ...
 
 
 def select_cases(
@@ -81,7 +83,7 @@ def select_cases(
         scenes = _draw({_scene(case): case for case in chosen}, sample, seed)
         chosen = [case for case in chosen if _scene(case) in scenes]
     if shard is not None:
-        chosen = [case for case in chosen if _part(case, shard[1]) == shard[0]]
+        chosen = [case for case in chosen if part_of(_scene(case), shard[1]) == shard[0]]
         if not chosen:
             raise ConfigError(f"--shard {shard[0]}/{shard[1]}: no case falls in this part; use fewer parts")
     return [case.id for case in chosen]
@@ -96,8 +98,9 @@ def _scene(case: Selectable) -> str:
     return case.id.split("-", 1)[1]
 
 
-def _part(case: Selectable, n_parts: int) -> int:
-    return int.from_bytes(hashlib.sha256(_scene(case).encode()).digest()[:8]) % n_parts + 1
+def part_of(name: str, n_parts: int) -> int:
+    """The part of a run that a scene or exam question falls in, from 1: a stable hash decides."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % n_parts + 1
 
 
 def _draw(scenes: dict[str, Selectable], n: int, seed: int) -> set[str]:

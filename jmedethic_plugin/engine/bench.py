@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.core.verdict import PanelVerdict
 from jmedethic_plugin.engine.budget import Budget
-from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, require_prices
+from jmedethic_plugin.engine.caller import Caller, Endpoint, require_prices
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher
 from jmedethic_plugin.engine.panel import Panel
-from jmedethic_plugin.engine.ports import ChatModel, Sampling
+from jmedethic_plugin.engine.ports import Sampling
 from jmedethic_plugin.engine.scheduler import WINDOW_PER_SLOT, Limits
 from jmedethic_plugin.errors import EngineError
 from jmedethic_plugin.ledger.store import Ledger
@@ -57,12 +56,9 @@ async def _judge_tasks(
     found: dict[str, PanelVerdict] = {}
 
     async def judge(number: int, name: str, task: JudgeTask) -> None:
-        patience = Patience(limits.conversation_s)
-
-        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
-            place = Place(name, repeats.get(name, 1), turn_number, number)
-            return await caller.call(endpoints[model.model_id], messages, sampling or usual, place, patience)
-
+        call = caller.conversation(
+            endpoints, {"judge": usual}, case_id=name, repeat=repeats.get(name, 1), priority=number, patience_s=limits.conversation_s
+        )
         async with window:
             found[name] = await panel.judge(task, call)
         told(len(found))

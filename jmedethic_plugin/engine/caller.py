@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.engine.budget import Budget, Caps
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, Lane
+from jmedethic_plugin.engine.panel import Call
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Price, Sampling
 from jmedethic_plugin.engine.retry import Backoff, Breaker
 from jmedethic_plugin.errors import ConfigError, EngineError
@@ -89,6 +90,28 @@ class Caller:
         self._clock = clock
         self._paying: dict[str, asyncio.Future[Reply]] = {}
         self._broken: str | None = None
+
+    def conversation(
+        self, endpoints: Mapping[str, Endpoint], usual: Mapping[ModelRole, Sampling], *, case_id: str, repeat: int, priority: int,
+        patience_s: float,
+    ) -> Call:  # fmt: skip
+        """How one conversation calls its models, all by one patience.
+
+        Parameters
+        ----------
+        endpoints
+            By model id.
+        usual
+            Sampling of each role.
+        """
+        patience = Patience(patience_s)
+
+        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, longer: int = 1) -> Reply:
+            endpoint = endpoints[model.model_id]
+            place = Place(case_id, repeat, turn_number, priority)
+            return await self.call(endpoint, messages, usual[endpoint.role].longer(longer), place, patience)
+
+        return call
 
     async def call(self, endpoint: Endpoint, messages: tuple[Message, ...], sampling: Sampling, place: Place, patience: Patience) -> Reply:
         """The reply: from the ledger, from another case that is paying for the same, or from the provider."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.guideline import Guideline
@@ -11,7 +10,7 @@ from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.transcript import JUDGED_OUTCOMES, Message, Reply, Turn
 from jmedethic_plugin.core.verdict import VIOLATION_BELOW, PanelVerdict, Unscored
 from jmedethic_plugin.engine.panel import Call, Panel
-from jmedethic_plugin.engine.ports import ChatModel, Sampling
+from jmedethic_plugin.engine.ports import ChatModel
 from jmedethic_plugin.prompts.judge import JudgeTask
 
 
@@ -35,7 +34,6 @@ async def run_conversation(
     system_prompt: str | None,
     call: Call,
     repeat: int = 1,
-    target_sampling: Sampling | None = None,
 ) -> CaseRecord:
     """Play the three turns; the judges of a turn run beside the target's next turn.
 
@@ -54,10 +52,10 @@ async def run_conversation(
                 continue
             messages = target_messages(system_prompt, exchanges, user)
             reply = await call(target, messages, number)
-            if reply.outcome == "truncated" and target_sampling is not None and target_sampling.max_tokens is not None:
+            if reply.outcome == "truncated":
                 visible = await panel.judge(JudgeTask.of(case, guideline, (*exchanges, (user, reply.text))), call)
                 if visible.min is not None and visible.min >= VIOLATION_BELOW:
-                    longer = await call(target, messages, number, replace(target_sampling, max_tokens=2 * target_sampling.max_tokens))
+                    longer = await call(target, messages, number, 2)
                     reply = longer if longer.outcome in JUDGED_OUTCOMES else reply
             replies.append(reply)
             if reply.outcome in JUDGED_OUTCOMES:
@@ -76,8 +74,10 @@ async def run_conversation(
 
 
 def is_complete(record: CaseRecord) -> bool:
-    """Whether every turn has text and both verdicts: nothing is left to ask when a run goes on."""
-    return all(
-        turn.panel is not None and not any(isinstance(v, Unscored) for v in turn.panel.verdicts) and turn.reply.outcome == "ok"
-        for turn in record.turns
-    )
+    """Whether every turn has text, both verdicts and no third that only failed to be reached: nothing is left to ask when a run goes on."""
+    return all(turn.panel is not None and _is_settled(turn.panel) and turn.reply.outcome == "ok" for turn in record.turns)
+
+
+def _is_settled(panel: PanelVerdict) -> bool:
+    third_failed = isinstance(panel.third, Unscored) and panel.third.cause == "judge_error"
+    return not third_failed and not any(isinstance(v, Unscored) for v in panel.verdicts)

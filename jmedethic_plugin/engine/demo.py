@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from jmedethic_plugin.core.base import Language
+from jmedethic_plugin.core.base import LANGUAGES, Language
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.core.verdict import VIOLATION_BELOW, ResponseClass
 from jmedethic_plugin.engine.ports import ChatModel, Price, Sampling
 from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.prompts.exam import exam_instruction
 
 Act = Literal["help", "hesitate", "comply", "refuse"]
 
@@ -84,6 +85,9 @@ class DemoTarget:
         """Play the part for the turn the conversation has reached."""
         users = [m.content for m in messages if m.role == "user"]
         known = self._by_first_turn.get(hash(users[0]))
+        if known is None and (option := _first_option(users[0])) is not None and self._part != "overcautious":
+            text = json.dumps({"note": _LABEL["en"].strip(), "answer": option})
+            return Reply(outcome="ok", text=text, finish_reason="stop", served_model=self.model_id)
         if known is None:
             language: Language = "ja" if re.search(r"[ぁ-んァ-ヶ]", users[0]) else "en"
             return Reply(
@@ -102,6 +106,14 @@ class DemoTarget:
         if act == "refuse" and self._part == "steadfast":
             says += _INSTEAD[case.language].replace("{acceptable}", acceptable)
         return Reply(outcome="ok", text=_LABEL[case.language] + says, finish_reason="stop", served_model=self.model_id)
+
+
+def _first_option(asked: str) -> str | None:
+    """The first option of an exam question, whatever is right: a script knows no medicine."""
+    for instruction in map(exam_instruction, LANGUAGES):
+        if asked.startswith(instruction):
+            return next((key for key in json.loads(asked.removeprefix(instruction)) if key != "question"), None)
+    return None
 
 
 _GENERAL: dict[Language, str] = {

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from jmedethic_plugin.core.text import printable
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.engine.ports import ChatModel, Price, Sampling
 from jmedethic_plugin.errors import ConfigError
@@ -108,7 +109,7 @@ async def call_target(function: TargetFunction, messages: Sequence[Mapping[str, 
         return answer
     if not isinstance(answer, str):
         return Reply(outcome="rejected", error=f"the fixture target returned {type(answer).__name__}, not text or a Reply")
-    return Reply(outcome="ok" if answer.strip() else "empty", text=answer)
+    return Reply(outcome="ok" if answer.strip() else "empty", text=printable(answer))
 
 
 def check_provided(provided: object, model_id: str) -> None:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from jmedethic_plugin.ledger.store import Ledger, Row
 
+_Batch = list[tuple[Row, asyncio.Future[None]]]
+
 
 class Journal:
     """The engine's pen. On return from `write` the row is on disk; a commit runs in a thread of its own, so the loop never waits for one."""
@@ -14,7 +16,7 @@ class Journal:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jmedethic-ledger")
-        self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
+        self._waiting: _Batch = []
         self._task: asyncio.Task[None] | None = None
         self._n_open = 0
         self._committed = asyncio.Event()
@@ -40,22 +42,30 @@ class Journal:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
                 try:
-                    await loop.run_in_executor(self._thread, self._ledger.add, [row for row, _ in batch])
-                except Exception as exc:  # a full disk: each writer learns of it
-                    for _, done in batch:
-                        if not done.done():
-                            done.set_exception(exc)
-                            done.exception()  # read once: a cancelled writer's is no warning
-                else:
-                    for _, done in batch:
-                        if not done.done():
-                            done.set_result(None)
+                    await self._commit(loop, batch)
                 finally:
                     self._n_open -= len(batch)
                     self._committed.set()
                     self._committed = asyncio.Event()
         finally:
             self._task = None
+
+    async def _commit(self, loop: asyncio.AbstractEventLoop, batch: _Batch) -> None:
+        try:
+            await loop.run_in_executor(self._thread, self._ledger.add, [row for row, _ in batch])
+        except Exception as exc:
+            if len(batch) > 1:  # one row that cannot be stored must not take along what was paid for beside it
+                for single in batch:
+                    await self._commit(loop, [single])
+                return
+            ((_, done),) = batch
+            if not done.done():
+                done.set_exception(exc)  # a full disk: each writer learns of it
+                done.exception()  # read once: a cancelled writer's is no warning
+        else:
+            for _, done in batch:
+                if not done.done():
+                    done.set_result(None)
 
     async def close(self) -> None:
         """Write what is left and end the thread."""

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from jmedethic_plugin.core.text import printable
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
 from jmedethic_plugin.engine.ports import ModelRole, Price, Sampling
 from jmedethic_plugin.errors import ModelError
@@ -185,7 +186,7 @@ class LiteLlmModel:
             "num_retries": 0, "max_retries": 0,  # retries have one owner: the engine
         }  # fmt: skip
         optional = {
-            "temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens, "api_base": self._api_base, "api_key": self._api_key,
             "response_format": self._format(sampling),
         }  # fmt: skip
         return request | {name: value for name, value in optional.items() if value is not None}
@@ -203,8 +204,8 @@ class LiteLlmModel:
         message = getattr(choice, "message", None)
         extra = getattr(message, "provider_specific_fields", None) or {}
         # A refusal in a field of its own is what a user would see.
-        text = _printable(getattr(message, "content", None) or extra.get("refusal") or "")
-        reasoning = _printable(getattr(message, "reasoning_content", None) or "")
+        text = printable(getattr(message, "content", None) or extra.get("refusal") or "")
+        reasoning = printable(getattr(message, "reasoning_content", None) or "")
         if _is_unclosed_thought(text):
             text, reasoning = "", reasoning + text
         finish = _finish_reason(choice)
@@ -350,11 +351,6 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
         seen.add(id(cause))
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _printable(text: str) -> str:
-    """Lone surrogates cannot be stored as UTF-8; they are shown as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _without_credentials(url: str | None) -> str | None:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 from jmedethic_plugin.core.base import Language
 from jmedethic_plugin.core.case import Case, split_item_id
+from jmedethic_plugin.core.exam import ExamQuestion
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.engine.budget import token_units
 from jmedethic_plugin.engine.conversation import target_messages
 from jmedethic_plugin.engine.limits import RateCap
 from jmedethic_plugin.engine.ports import Price
+from jmedethic_plugin.prompts.exam import exam_prompt
 from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages
 
 ASSUMED_REPLY_TOKENS = {"target": 700.0, "judge": 200.0}
@@ -54,10 +56,13 @@ class Plan:
     rows: tuple[ModelPlan, ...]
     minutes: float
     notes: tuple[str, ...] = field(default=())
+    n_questions: int = 0
+    """Exam questions, beside the conversations."""
 
     def lines(self) -> list[str]:
         """The plan as text."""
-        shown = [f"{self.n_conversations} conversations, {sum(r.calls for r in self.rows):,} calls, about {self.minutes:.0f} min"]
+        exam = f", {self.n_questions} exam questions" if self.n_questions else ""
+        shown = [f"{self.n_conversations} conversations{exam}, {sum(r.calls for r in self.rows):,} calls, about {self.minutes:.0f} min"]
         shown.append(f"  {'role':<7}{'language':<10}{'calls':>9}{'prompt tokens':>16}{'reply tokens':>15}{'USD':>10}  model")
         for row in self.rows:
             usd = "unknown" if row.usd is None else f"{row.usd:.2f}"
@@ -78,7 +83,7 @@ class Plan:
 def plan_run(
     item_ids: Sequence[str], cases: Mapping[str, Case], guidelines: Mapping[str, Guideline], *, target: str, judges: Sequence[str],
     system_prompt: str | None, prices: Mapping[str, Price | None], max_in_flight: int, rates: Mapping[str, RateCap],
-    observed: Mapping[str, Observed],
+    observed: Mapping[str, Observed], questions: Mapping[str, ExamQuestion] | None = None,
 ) -> Plan:  # fmt: skip
     """Add up what the items will take.
 
@@ -88,10 +93,19 @@ def plan_run(
         What is to be played.
     observed
         Model id -> means of earlier calls.
+    questions
+        The exam questions among the items.
     """
+    asked = [questions[item] for item in item_ids if item in questions] if questions else []
     rows: dict[tuple[str, Language], ModelPlan] = {}
     busy_s = 0.0
+    for question in asked:
+        messages = target_messages(system_prompt, (), exam_prompt(question))
+        _count(rows, target, "target", question.item.language, messages, prices.get(target), observed)
+        busy_s += observed[target].latency_s if target in observed else ASSUMED_LATENCY_S["target"]
     for item in item_ids:
+        if questions and item in questions:
+            continue
         case = cases[split_item_id(item)[0]]
         # A stand-in of the expected length: its characters are ASCII, four to a token.
         answer = "x" * round(4 * _completion(target, "target", observed))
@@ -114,7 +128,7 @@ def plan_run(
     if seen := [f"{m} ({o.n})" for m, o in observed.items()]:
         notes.append(f"means of earlier calls: {', '.join(seen)}")
     minutes = max(busy_s / max_in_flight, *(_rate_bound_s(ordered, model, cap) for model, cap in rates.items()), 0.0) / 60
-    return Plan(len(item_ids), ordered, minutes, tuple(notes))
+    return Plan(len(item_ids) - len(asked), ordered, minutes, tuple(notes), len(asked))
 
 
 def observe(replies: Iterable[tuple[str, Reply]]) -> dict[str, Observed]:

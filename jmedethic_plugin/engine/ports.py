@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from jmedethic_plugin.core.transcript import Message, Reply
@@ -17,8 +17,13 @@ class Sampling:
 
     temperature: float | None = None
     max_tokens: int | None = None
+    top_p: float | None = None
     schema: Mapping[str, Any] | None = None
     """Ask for JSON of this schema where the provider offers it, else for any JSON object where it offers that."""
+
+    def longer(self, times: int) -> Sampling:
+        """The same with so many times the tokens; where nothing limits them, the same."""
+        return replace(self, max_tokens=None if self.max_tokens is None else times * self.max_tokens)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for keys and manifests."""
@@ -26,7 +31,11 @@ class Sampling:
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "schema": None if self.schema is None else dict(self.schema),
-        }
+        } | ({} if self.top_p is None else {"top_p": self.top_p})  # absent where not set: keys of earlier releases stand
+
+
+EXAM_SAMPLING = Sampling(temperature=0.1, top_p=0.9, max_tokens=2048)
+"""For exam questions, as in the paper (v2, section 4), whatever conversations are sampled with."""
 
 
 @dataclass(frozen=True, slots=True)

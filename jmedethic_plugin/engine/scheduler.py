@@ -15,22 +15,25 @@ from typing import Any, TypeVar
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import content_hash
 from jmedethic_plugin.core.case import Case, split_item_id
+from jmedethic_plugin.core.exam import ExamQuestion, ExamRecord
 from jmedethic_plugin.core.guideline import Guideline
-from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
+from jmedethic_plugin.core.record import CaseRecord, Record, SentinelVerdict
 from jmedethic_plugin.core.threshold import Threshold
-from jmedethic_plugin.core.transcript import Message, Reply
+from jmedethic_plugin.core.transcript import REUSABLE_OUTCOMES
 from jmedethic_plugin.engine.budget import Budget, Caps
 from jmedethic_plugin.engine.caller import Caller, Endpoint, Patience, Place, now_utc, require_prices
-from jmedethic_plugin.engine.conversation import is_complete, run_conversation
+from jmedethic_plugin.engine.conversation import is_complete, run_conversation, target_messages
 from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher, RateCap
-from jmedethic_plugin.engine.panel import Panel
-from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Sampling
+from jmedethic_plugin.engine.panel import Call, Panel
+from jmedethic_plugin.engine.ports import EXAM_SAMPLING, ChatModel, ModelRole, Sampling
 from jmedethic_plugin.errors import EngineError
 from jmedethic_plugin.ledger.store import SENTINEL, Ledger, RecordRow, VerdictRow
+from jmedethic_plugin.prompts.exam import exam_prompt
 from jmedethic_plugin.prompts.judge import JudgeTask, rubric_hash
 
 _T = TypeVar("_T")
+_R = TypeVar("_R", CaseRecord, ExamRecord)
 
 WINDOW_PER_SLOT = 1.5
 """Conversations started but not yet asked for, per slot: enough to keep the slots busy, few enough that ``-x`` stops early."""
@@ -72,14 +75,15 @@ class Sentinel:
 
 
 class Engine:
-    """Plays cases and keeps every call in the ledger. A case and repeat together are an *item* (`core.case.item_id`)."""
+    """Plays cases and keeps every call in the ledger. A case and repeat together are an *item* (`core.case.item_id`), and so is an exam question."""
 
     def __init__(
         self, *, cases: Mapping[str, Case], guidelines: Mapping[str, Guideline], ledger: Ledger, system_prompt: str | None,
         target_sampling: Sampling, judge_sampling: Sampling, limits: Limits, threshold: Threshold, eager: bool = True,
-        lost: Callable[[CaseRecord], str | None] | None = None,
+        lost: Callable[[CaseRecord], str | None] | None = None, questions: Mapping[str, ExamQuestion] | None = None,
     ) -> None:  # fmt: skip
         self._cases = cases
+        self._questions = questions or {}
         self._guidelines = guidelines
         self._ledger = ledger
         self._system_prompt = system_prompt
@@ -93,7 +97,7 @@ class Engine:
         self.progress = Progress()
         self._order: dict[str, int] = {}
         self._pending: list[str] = []
-        self._tasks: dict[str, asyncio.Task[CaseRecord]] = {}
+        self._tasks: dict[str, asyncio.Task[Record]] = {}
         self._unconsumed: set[str] = set()
         self._sentinels: tuple[Sentinel, ...] = ()
         self._watches: list[asyncio.Task[None]] = []
@@ -145,18 +149,18 @@ class Engine:
             raise EngineError("the engine has stopped; resume the run to go on")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         return self.submit(self._handed_out(item_id)).result()
 
-    async def _handed_out(self, item_id: str) -> CaseRecord:
+    async def _handed_out(self, item_id: str) -> Record:
         record = await self.finished(item_id)
         self.forget(item_id)
         return record
 
-    async def finished(self, item_id: str) -> CaseRecord:
+    async def finished(self, item_id: str) -> Record:
         """The finished item, started now if it was not planned. To be awaited on the engine's loop."""
-        if split_item_id(item_id)[0] not in self._cases:
+        if not self._knows(item_id):
             raise EngineError(f"{item_id!r} is no case of this run")
         await asyncio.wrap_future(self._ready)
         task = self._tasks.get(item_id) or self._begin(item_id)
@@ -165,18 +169,22 @@ class Engine:
         self._advance()
         return await asyncio.shield(task)
 
+    def _knows(self, item_id: str) -> bool:
+        return item_id in self._questions or split_item_id(item_id)[0] in self._cases
+
     def forget(self, item_id: str) -> None:
         """Drop a result that was handed out; asked for again, it comes from the ledger. On the engine's loop."""
         task = self._tasks.get(item_id)
         if task is not None and task.done():
             del self._tasks[item_id]
 
-    def drain(self) -> None:
-        """Wait for the sentinels; each ends by its own time limits."""
-        self.submit(self._drain()).result()
+    def drain(self) -> tuple[str, ...]:
+        """Wait for the sentinels, each of which ends by its own time limits; returns what kept any from being judged."""
+        return self.submit(self._drain()).result()
 
-    async def _drain(self) -> None:
-        await asyncio.gather(*self._watches, return_exceptions=True)
+    async def _drain(self) -> tuple[str, ...]:
+        ends = await asyncio.gather(*self._watches, return_exceptions=True)
+        return tuple(dict.fromkeys(f"a sentinel was not judged: {type(e).__name__}: {e}" for e in ends if isinstance(e, BaseException)))
 
     async def _watch(self, sentinel: Sentinel, priority: int, judged: set[str]) -> None:
         task = sentinel.task
@@ -185,18 +193,12 @@ class Engine:
         )
         if key in judged:
             return
-        place = Place(f"sentinel-{sentinel.answer_id}", 1, len(task.exchanges), priority)
-        patience = Patience(self._limits.conversation_s)
-
-        async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
-            return await self._caller.call(self._judges[model.model_id], messages, sampling or self._sampling["judge"], place, patience)
-
-        panel = await self._panel.judge(task, call)
+        panel = await self._panel.judge(task, self._calls_of(f"sentinel-{sentinel.answer_id}", 1, priority))
         if panel.points is None and self.budget.stopped_by is not None:
-            return  # asked again when the run goes on
+            return  # not judged; asked again when the run goes on
         verdict = SentinelVerdict(answer_id=sentinel.answer_id, language=task.language, violating=sentinel.violating, panel=panel)
         await self._journal.write(VerdictRow(
-            record_key=key, case_id=sentinel.answer_id, repeat=1, turn_number=place.turn_number, author=SENTINEL, reason=None,
+            record_key=key, case_id=sentinel.answer_id, repeat=1, turn_number=len(task.exchanges), author=SENTINEL, reason=None,
             verdict_json=verdict.model_dump_json(), at_utc=now_utc(),
         ))  # fmt: skip
 
@@ -246,14 +248,19 @@ class Engine:
         # What an earlier sitting finished is read when its item asks; running ahead begins with what has to be paid for.
         finished = self._ledger.finished()
         for item in item_ids:
-            if split_item_id(item)[0] in self._cases and item not in self._order:
+            if self._knows(item) and item not in self._order:
                 self._order[item] = len(self._order)
                 if split_item_id(item) not in finished:
                     self._pending.append(item)
         self.progress.n_planned = len(self._order)
         self._pending.reverse()  # popped from the end
-        if self._sentinels:
-            judged = {row.record_key for row in self._ledger.verdicts(SENTINEL)}
+        if self._sentinels and not all(item in self._questions for item in item_ids):
+            # An unscored one is asked again: what failed in passing may work now, and what did not costs nothing a second time.
+            judged = {
+                row.record_key
+                for row in self._ledger.verdicts(SENTINEL)
+                if SentinelVerdict.model_validate_json(row.verdict_json).panel.points
+            }
             step = len(item_ids) / len(self._sentinels)
             self._watches += [
                 self._loop.create_task(self._watch(s, round((n + 0.5) * step), judged)) for n, s in enumerate(self._sentinels)
@@ -267,10 +274,14 @@ class Engine:
                 self._begin(item)
                 self._unconsumed.add(item)
 
-    def _begin(self, item: str) -> asyncio.Task[CaseRecord]:
+    def _begin(self, item: str) -> asyncio.Task[Record]:
         priority = self._order.setdefault(item, len(self._order))
-        case_id, repeat = split_item_id(item)
-        task = self._loop.create_task(self._play(self._cases[case_id], repeat, priority))
+        task: asyncio.Task[Record]
+        if (question := self._questions.get(item)) is not None:
+            task = self._loop.create_task(self._ask(question, priority))
+        else:
+            case_id, repeat = split_item_id(item)
+            task = self._loop.create_task(self._play(self._cases[case_id], repeat, priority))
         self._tasks[item] = task
         task.add_done_callback(lambda t: t.cancelled() or t.exception())  # a failed run-ahead that nobody asks for is no warning
         return task
@@ -280,42 +291,57 @@ class Engine:
         key = content_hash(self._key_head | {
             "case": case.digest, "guideline": guideline.text_digest, "rubric": rubric_hash(case.language), "repeat": repeat,
         })  # fmt: skip
-        record = await self._known_or_claimed(key)
+        record = await self._known_or_claimed(key, CaseRecord)
         if record is None:
-            patience = Patience(self._limits.conversation_s)
-
-            async def call(model: ChatModel, messages: tuple[Message, ...], turn_number: int, sampling: Sampling | None = None) -> Reply:
-                endpoint = self._target if model is self._target.model else self._judges[model.model_id]
-                place = Place(case.id, repeat, turn_number, priority)
-                return await self._caller.call(endpoint, messages, sampling or self._sampling[endpoint.role], place, patience)
-
             record = await run_conversation(
                 case,
                 guideline,
                 target=self._target.model,
                 panel=self._panel,
                 system_prompt=self._system_prompt,
-                call=call,
+                call=self._calls_of(case.id, repeat, priority),
                 repeat=repeat,
-                target_sampling=self._sampling["target"],
             )
             await self._journal.write(RecordRow(key, record, is_complete(record), now_utc()))
+        record = self._ledger.with_decisions(key, record)
         self._count(record)
         return record
 
-    async def _known_or_claimed(self, key: str) -> CaseRecord | None:
+    async def _ask(self, question: ExamQuestion, priority: int) -> ExamRecord:
+        messages = target_messages(self._system_prompt, (), exam_prompt(question))
+        key = content_hash({
+            "suite": SUITE_VERSION, "target": self._target.identity, "sampling": EXAM_SAMPLING.to_dict(), "question": question.digest,
+            "messages": [m.model_dump() for m in messages],
+        })  # fmt: skip
+        record = await self._known_or_claimed(key, ExamRecord)
+        if record is None:
+            place = Place(question.item.id, 1, 1, priority)
+            reply = await self._caller.call(self._target, messages, EXAM_SAMPLING, place, Patience(self._limits.conversation_s))
+            target = self._target.model
+            record = ExamRecord(item=question.item, target=target.model_id, demo=target.is_demo, reply=reply)
+            await self._journal.write(RecordRow(key, record, reply.outcome in REUSABLE_OUTCOMES, now_utc()))
+        self._count(record)
+        return record
+
+    def _calls_of(self, case_id: str, repeat: int, priority: int) -> Call:
+        endpoints = {**self._judges, self._target.model.model_id: self._target}
+        return self._caller.conversation(
+            endpoints, self._sampling, case_id=case_id, repeat=repeat, priority=priority, patience_s=self._limits.conversation_s
+        )
+
+    async def _known_or_claimed(self, key: str, kind: type[_R]) -> _R | None:
         """The record, or None when it is this engine's to make; waits while another machine holds it."""
         while True:
-            if (known := self._ledger.find_record(key)) is not None:
+            if (known := self._ledger.find_record(key, kind)) is not None:
                 return known
             if self._ledger.claim(key, self._owner, now=time.time(), lease_s=LEASE_S):
-                return self._ledger.find_record(key)  # it may have been finished between the look and the claim
+                return self._ledger.find_record(key, kind)  # it may have been finished between the look and the claim
             await asyncio.sleep(_POLL_S)
 
-    def _count(self, record: CaseRecord) -> None:
+    def _count(self, record: Record) -> None:
         result = record.assess(self._threshold)
         self.progress.n_done += 1
         self.progress.n_unsafe += result.finding == "violation"
         self.progress.n_not_measured += result.status == "not_measured"
-        if self._lost is not None and (reason := self._lost(record)) is not None:
+        if self._lost is not None and isinstance(record, CaseRecord) and (reason := self._lost(record)) is not None:
             self.budget.stop(reason)

@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import Any
 
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.record import Record, record_class
 from jmedethic_plugin.engine.fixture_target import TargetFunction, call_target
 from jmedethic_plugin.errors import EngineError
 
@@ -42,7 +42,7 @@ class EngineClient:
         self._socket = _connect(address)
         self._lines = self._socket.makefile("rwb")
 
-    def result(self, item: str) -> CaseRecord:
+    def result(self, item: str) -> Record:
         """The finished item; waits for it as long as the engine lives."""
         try:
             self._lines.write(json.dumps({"token": self._token, "item": item}).encode("ascii") + b"\n")
@@ -53,7 +53,7 @@ class EngineClient:
                     raise EngineError(f"the engine ended before {item!r} was answered. Resume the run: what was answered is kept.")
                 answer = json.loads(line)
                 if "record" in answer:
-                    return CaseRecord.model_validate_json(answer["record"])
+                    return record_class(item).model_validate_json(answer["record"])
                 if "error" in answer:
                     raise EngineError(answer["error"])
         except OSError as exc:

@@ -11,17 +11,18 @@ from pathlib import Path
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.analysis.qualification import (
+    MIN_FAMILIES,
     AttackTrial,
     Heard,
     Verdict,
-    attack_accepted,
+    attack_faults,
     label_agreement,
     qualify_judge,
     qualify_panel,
 )
 from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Language, content_hash
-from jmedethic_plugin.core.card import VALID_DAYS, JudgeCard
+from jmedethic_plugin.core.card import VALID_DAYS, AnswerSet, CardFile, JudgeCard
 from jmedethic_plugin.core.labelled import LabelledAnswer, Part
 from jmedethic_plugin.core.text import sentences
 from jmedethic_plugin.core.verdict import PanelVerdict
@@ -34,13 +35,15 @@ from jmedethic_plugin.ledger.lock import FolderLock
 from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
-from jmedethic_plugin.run import families_in, judge_identity, make_panel, task_of
+from jmedethic_plugin.run import check_judges, checked_run_id, families_in, judge_identity, make_panel, task_of
 from jmedethic_plugin.settings import Settings
 
 DISCLAIMER: dict[Language, str] = {
     "ja": "\n\nこの回答は一般的な情報であり、個別の状況については専門の窓口にご確認ください。",
     "en": "\n\nThis is general information; for your own situation please check with a qualified adviser.",
 }
+N_CHANGED = 42
+"""Answers of each language that meet the changes which can be made of any answer."""
 N_REPEATS = 3
 """How often the sample for the judge's own flip rate is asked (method.md A-07)."""
 
@@ -60,24 +63,27 @@ class Exam:
 
     answers: tuple[LabelledAnswer, ...]
     trials: tuple[Trial, ...]
-    attacked: tuple[tuple[str, str, str, str], ...]
-    """Answer id, attack, names of the control's and the attacked trial."""
+    attacked: tuple[tuple[str, str, str | None, str | None], ...]
+    """Answer id, attack, names of the control's and the attacked trial; None where the set lacks what the attack needs."""
 
 
-def make_exam(answers: Sequence[LabelledAnswer], tasks: Mapping[str, JudgeTask], attacks: AttackSet | None, per_attack: int) -> Exam:
+def make_exam(
+    answers: Sequence[LabelledAnswer], tasks: Mapping[str, JudgeTask], attacks: AttackSet | None, per_attack: int, *, changes: bool = True
+) -> Exam:
     """The trials for labelled answers.
 
     Parameters
     ----------
     per_attack
         Violating answers of each language that meet each attack.
+    changes
+        Whether to put what should change nothing, to a sample.
     """
     trials = [Trial(a.id, tasks[a.id]) for a in answers]
-    for a in answers:
-        if a.variants:
-            trials += [Trial(f"{a.id}~{name}", task) for name, task in _variants(a, tasks[a.id])]
-            trials += [Trial(f"{a.id}~repeat_{n}", tasks[a.id], n) for n in range(2, N_REPEATS + 1)]
-    attacked: list[tuple[str, str, str, str]] = []
+    for a in _sample(answers) if changes else ():
+        trials += [Trial(f"{a.id}~{name}", task) for name, task in _variants(a, tasks[a.id])]
+        trials += [Trial(f"{a.id}~repeat_{n}", tasks[a.id], n) for n in range(2, N_REPEATS + 1)]
+    attacked: list[tuple[str, str, str | None, str | None]] = []
     done: set[str] = set()
     wordings: dict[str, list[int]] = defaultdict(list)
     for index, attack in enumerate(attacks.attacks if attacks is not None else ()):
@@ -89,6 +95,8 @@ def make_exam(answers: Sequence[LabelledAnswer], tasks: Mapping[str, JudgeTask],
                 attack = attacks.attacks[indices[number % len(indices)]]  # type: ignore[union-attr]
                 text = attack.apply(a.exchanges[-1][1], language, a.counterpart)
                 if text is None:
+                    if attack.transform == "other_language":
+                        attacked.append((a.id, name, None, None))
                     continue
                 control = attacks.control(a.exchanges[-1][1], text, language)  # type: ignore[union-attr]
                 names = f"{a.id}+control-{content_hash(control)[:8]}", f"{a.id}+{attack.id}"
@@ -96,6 +104,18 @@ def make_exam(answers: Sequence[LabelledAnswer], tasks: Mapping[str, JudgeTask],
                 done |= set(names)
                 attacked.append((a.id, name, *names))
     return Exam(tuple(answers), tuple(trials), tuple(attacked))
+
+
+def _sample(answers: Sequence[LabelledAnswer]) -> list[LabelledAnswer]:
+    """In each language the answers that bring rewritings, and more up to `N_CHANGED`, drawn by their ids."""
+    return [
+        a
+        for language in LANGUAGES
+        for place, a in enumerate(
+            sorted((a for a in answers if a.language == language), key=lambda a: (not a.variants, content_hash(a.id)))
+        )
+        if a.variants or place < N_CHANGED
+    ]
 
 
 def _with(task: JudgeTask, text: str) -> JudgeTask:
@@ -139,7 +159,7 @@ def qualify(
     Raises
     ------
     ConfigError
-        No usable answers.
+        No usable answers, judges that are not allowed, or the folder is a run's.
     """
     corpus = load_corpus(settings.root)
     languages = LANGUAGES if settings.lang == "both" else (settings.lang,)
@@ -150,24 +170,27 @@ def qualify(
         )
     tasks = {a.id: task_of(a, corpus.guidelines) for a in answers}
     if only_attacks:
-        answers = [a.model_copy(update={"variants": {}}) for a in answers if a.violation]
-    exam = make_exam(answers, tasks, load_attacks(settings.root) if attacks else None, per_attack)
+        answers = [a for a in answers if a.violation]
+    exam = make_exam(answers, tasks, load_attacks(settings.root) if attacks else None, per_attack, changes=not only_attacks)
+    notes = check_judges(settings, families_in(settings))
     identity = judge_identity(settings)
-    folder = settings.reports / (settings.run_id or f"judges-{content_hash([identity, labelled.name])[:12]}")
+    folder = settings.reports / checked_run_id(settings.run_id or f"judges-{content_hash([identity, labelled.name])[:12]}")
+    if (folder / "run.json").exists():
+        raise ConfigError(f"--run-id {folder.name!r}: {folder} holds a run. Name another folder for the judges.")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:
         ledger = Ledger(folder / "ledger.sqlite", folder.name)
         try:
             panel = make_panel(settings, corpus.cases, ledger.secret())
-            card = examine(exam, settings, panel.members, ledger, today=today, source=labelled.name, part=part, told=told)
+            card = examine(exam, settings, panel.members, ledger, today=today, source=labelled.name, part=part, notes=notes, told=told)
         finally:
             ledger.close()
         from jmedethic_plugin.reporting.card import render_card
 
         # The attacks alone are no card: nothing of sensitivity on plain answers, nothing of specificity.
         name = "attacks" if only_attacks else "card"
-        write_atomically(folder / f"{name}.json", card.model_dump_json(indent=1) + "\n")
+        write_atomically(folder / f"{name}.json", CardFile.of(card).model_dump_json(indent=1) + "\n")
         write_atomically(folder / f"{name}.html", render_card(card))
     finally:
         lock.release()
@@ -183,6 +206,7 @@ def examine(
     today: date,
     source: str,
     part: Part = "sealed",
+    notes: Sequence[str] = (),
     told: Callable[[int, int], None] | None = None,
 ) -> JudgeCard:
     """Ask every judge everything and sum it up."""
@@ -197,35 +221,39 @@ def examine(
     families = families_in(settings)
     served = ledger.served()
     heard = [_heard(exam, verdicts, place, judge.model_id, families[judge.model_id], served) for place, judge in enumerate(judges)]
-    n_panel = len(settings.judges)
-    decided = {
-        a.id: PanelVerdict(
-            verdicts=verdicts[a.id].verdicts[:n_panel], third=verdicts[a.id].verdicts[n_panel] if settings.third_judge else None
-        )
-        for a in exam.answers
-    }
-    clinicians = all(a.clinician_labelled for a in exam.answers)
-    notes = [] if clinicians else ["not clinician-labelled: the labels are the makers' own, by construction or by the set's annotators"]
+    decided = {a.id: _as_in_a_run(verdicts[a.id], settings) for a in exam.answers}
+    scale = judge_identity(settings)
+    gaps = [
+        f"{language}: not examined, the set has no answer in it"
+        for language in scale["rubric"]
+        if not any(a.language == language for a in exam.answers)
+    ]
     if not exam.attacked:
-        notes.append("injection was not tested")
+        gaps.append("not examined under attack")
     results = tuple(qualify_judge(exam.answers, h, [o for o in heard if o is not h]) for h in heard)
-    if all(r.self_preference is None for r in results):
-        notes.append("self-preference was not measured: the set names fewer than four model families, or not a judge's own")
+    # No fault: who labels answers of one product alone has no other families to compare with.
+    unseen = [r.judge for r in results if r.self_preference is None]
+    if unseen:
+        notes = (
+            *notes,
+            f"whether it favours its own family was not measured of {', '.join(unseen)}: that needs answers of {MIN_FAMILIES} families, its own among them",
+        )
     return JudgeCard(
         canary=CANARY, suite_version=SUITE_VERSION, created=today.isoformat(), expires=(today + timedelta(days=VALID_DAYS)).isoformat(),
-        scale=judge_identity(settings), threshold=str(settings.threshold),
-        answers={
-            "source": source, "part": part, "hash": content_hash([a.model_dump(mode="json") for a in exam.answers]), "n": len(exam.answers),
-            "clinician_labelled": clinicians, "licences": sorted({a.licence or "not stated" for a in exam.answers}),
-        },
-        judges=results, panel=qualify_panel(exam.answers, decided, settings.threshold), labels=label_agreement(exam.answers), notes=tuple(notes),
+        scale=scale, threshold=str(settings.threshold),
+        answers=AnswerSet(
+            source=source, part=part, hash=content_hash([a.model_dump(mode="json") for a in exam.answers]), n=len(exam.answers),
+            clinician_labelled=all(a.clinician_labelled for a in exam.answers), licences=tuple(sorted({a.licence or "not stated" for a in exam.answers})),
+        ),
+        judges=results, panel=qualify_panel(exam.answers, decided, settings.threshold), labels=label_agreement(exam.answers), gaps=tuple(gaps),
+        notes=tuple(notes),
         demo=any(j.is_demo for j in judges),
     )  # fmt: skip
 
 
 def steered(card: JudgeCard) -> bool:
-    """Whether any judge let more violations pass under an attack than is accepted."""
-    return any(not attack_accepted(a) for judge in card.judges for row in judge.languages for a in row.attacks)
+    """Whether any judge let more violations pass under an attack than is accepted, or was not examined enough to say it did not."""
+    return bool(card.gaps) or any(fault for judge in card.judges for row in judge.languages for fault in attack_faults(row.attacks))
 
 
 def attack_lines(card: JudgeCard) -> list[str]:
@@ -242,7 +270,17 @@ def attack_lines(card: JudgeCard) -> list[str]:
                 f"  {a.name}: {a.n_flips} of {a.n} ({a.n_flips_control} with a harmless tail), upper bound {a.bound or 0:.3f}, McNemar p {a.p:.3f}"
                 for a in turned
             ]
-    return lines
+            lines += [f"  - {fault}" for fault in attack_faults(row.attacks)]
+    return [*lines, *(f"- {gap}" for gap in card.gaps), *(f"note: {note}" for note in card.notes)]
+
+
+def _as_in_a_run(everyone: PanelVerdict, settings: Settings) -> PanelVerdict:
+    """What a run would have: the two judges, and the third only where the threshold asks for it."""
+    n = len(settings.judges)
+    panel = everyone.model_copy(update={"verdicts": everyone.verdicts[:n]})
+    if settings.third_judge is None or not settings.threshold.asks_third(panel):
+        return panel
+    return panel.model_copy(update={"third": everyone.verdicts[n]})
 
 
 def _heard(
@@ -254,5 +292,7 @@ def _heard(
         answer_id, mark, variant = name.partition("~")
         if mark:
             variants[variant][answer_id] = verdict
-    trials = tuple(AttackTrial(i, attack, own[i], own[control], own[attacked]) for i, attack, control, attacked in exam.attacked)
+    trials = tuple(
+        AttackTrial(i, attack, own[i], own.get(control or ""), own.get(attacked or "")) for i, attack, control, attacked in exam.attacked
+    )
     return Heard(judge, family, served.get(judge, ()), {a.id: own[a.id] for a in exam.answers}, variants, trials)

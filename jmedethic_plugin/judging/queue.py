@@ -57,7 +57,7 @@ def waiting(folder: Path, ledger_url: str | None = None) -> list[Waiting]:
             Waiting(key, record, turn)
             for key, record in ledger.keyed_records()
             for turn in record.turns
-            if turn.panel is not None and manifest.threshold.adjudicate(turn.panel).how == "unread"
+            if turn.panel is not None and manifest.threshold.waits(turn.panel)
         ]
     finally:
         ledger.close()

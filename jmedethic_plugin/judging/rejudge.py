@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jmedethic_plugin.core.base import Language, Value, content_hash
@@ -13,23 +14,26 @@ from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Turn
-from jmedethic_plugin.corpus.loading import load_corpus
+from jmedethic_plugin.corpus.loading import Corpus, load_corpus
 from jmedethic_plugin.engine.bench import judge_tasks
 from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.conversation import is_complete
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
-from jmedethic_plugin.ledger.store import RecordRow
+from jmedethic_plugin.ledger.store import Ledger, RecordRow
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.run import (
+    check_card,
     check_judges,
+    checked_run_id,
     families_in,
     judge_identity,
     make_panel,
     open_ledger,
     read_manifest,
     read_results,
+    write_manifest,
     write_reports,
 )
 from jmedethic_plugin.settings import Settings
@@ -60,6 +64,8 @@ class Bridge(Value):
     languages: tuple[Shift, ...]
     flipped: tuple[str, ...]
     """``CASE:TURN`` of the turns that changed sides."""
+    banners: tuple[str, ...] = ()
+    """What was allowed against the rules on either side."""
 
     def lines(self) -> list[str]:
         """The bridge as text."""
@@ -88,12 +94,12 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
     Parameters
     ----------
     settings
-        Judges, addresses, limits, and ``run_id`` for the new folder; of the target only its id and address, which tell its family.
+        Judges, their card, addresses, limits, and ``run_id`` for the new folder; of the target only its id and address, which tell its family.
 
     Raises
     ------
     ConfigError
-        The new folder belongs to something else, or the judges are not allowed.
+        The new folder belongs to something else, the judges are not allowed, or guidelines have changed since the run.
     """
     old = read_manifest(source)
     banners = check_judges(settings, families := families_in(settings))
@@ -102,28 +108,57 @@ def rejudge(source: Path, settings: Settings, *, ledger_url: str | None = None, 
         records = read_results(ledger).records
     finally:
         ledger.close()
-    run_id = settings.run_id or f"{old.run_id}-rejudged-{content_hash(judge_identity(settings))[:8]}"
+    corpus = load_corpus(settings.root)
+    _check_guidelines(old, records, corpus)
+    run_id = checked_run_id(settings.run_id or f"{old.run_id}-rejudged-{content_hash(judge_identity(settings))[:8]}")
     folder = settings.reports / run_id
     manifest = old.model_copy(update={
         "run_id": run_id, "threshold": settings.threshold, "families": families, "banners": banners, "rejudged_from": old.run_id,
-        "identity": old.identity | judge_identity(settings),
-        "demo": old.demo or settings.is_demo, "calls": None, "sittings": (),
+        "identity": old.identity | judge_identity(settings), "judge_card": check_card(settings, datetime.now(UTC).date()),
+        "demo": old.demo or settings.is_demo, "calls": None, "sittings": (), "n_sentinels": {}, "exams": (), "n_questions": None,
     })  # fmt: skip
-    if (folder / "run.json").exists() and (found := read_manifest(folder)).identity != manifest.identity:
-        raise ConfigError(f"{folder}: holds another measurement (judges {found.identity['judges']}). Name another with --run-id.")
+    if folder.exists():
+        found = read_manifest(folder)
+        if (found.rejudged_from, found.identity) != (old.run_id, manifest.identity):
+            what = "an original run" if found.rejudged_from is None else f"{found.rejudged_from} judged again"
+            raise ConfigError(
+                f"{folder}: holds another measurement ({what}, judges {', '.join(found.identity['judges'])}). Name another with --run-id."
+            )
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     try:
-        return Rejudged(folder, manifest, _judge_again(folder, manifest, records, settings, told))
+        write_manifest(folder, manifest)  # at once, so that a call that goes on with a stopped one sees whose folder it is
+        return Rejudged(folder, manifest, _judge_again(folder, manifest, records, corpus, settings, told, old.banners))
     finally:
         lock.release()
 
 
+def _check_guidelines(old: Manifest, records: list[CaseRecord], corpus: Corpus) -> None:
+    """The cases come with their records; of the guidelines only the digests do."""
+    changed = []
+    for guideline_id in sorted({record.case.guideline_id for record in records}):
+        guideline = corpus.guidelines.get(guideline_id)
+        if guideline is None:
+            changed.append(f"{guideline_id} is missing")
+        elif old.guidelines.get(guideline_id, guideline.text_digest) != guideline.text_digest:
+            changed.append(f"{guideline_id} says something else")
+    if changed:
+        raise ConfigError(
+            f"{old.run_id}: guidelines have changed since ({', '.join(changed)}), so judges would be asked something else. "
+            "Restore the files of that time (--folder), or play the cases anew."
+        )
+
+
 def _judge_again(
-    folder: Path, manifest: Manifest, records: list[CaseRecord], settings: Settings, told: Callable[[int], None] | None
+    folder: Path,
+    manifest: Manifest,
+    records: list[CaseRecord],
+    corpus: Corpus,
+    settings: Settings,
+    told: Callable[[int], None] | None,
+    banners_before: tuple[str, ...],
 ) -> Bridge:
-    corpus = load_corpus(settings.root)
-    ledger = open_ledger(folder, manifest)
+    ledger = Ledger(folder / "ledger.sqlite", manifest.run_id)
     try:
         panel = make_panel(settings, corpus.cases, ledger.secret())
         tasks = {name: task for record in records for name, task in _tasks(record, corpus.guidelines)}
@@ -139,11 +174,20 @@ def _judge_again(
         known = dict(ledger.keyed_records())
         rows = [RecordRow(content_hash([manifest.identity, item_id(r.case.id, r.repeat)]), r, is_complete(r), now_utc()) for r in again]
         ledger.add([row for row in rows if known.get(row.key) != row.record])
-        manifest = manifest.model_copy(update={"n_recorded": len(again), "calls": ledger.count_calls(), "finished_at": now_utc()})
+        card = manifest.judge_card
+        manifest = manifest.model_copy(
+            update={
+                "judge_card": None if card is None else card.held_against(ledger.served()),
+                "n_recorded": len(again),
+                "calls": ledger.count_calls(),
+                "finished_at": now_utc(),
+            }
+        )
         write_reports(folder, manifest, read_results(ledger))
     finally:
         ledger.close()
     bridge = compare_scales(str(manifest.rejudged_from), manifest.run_id, records, again, manifest.threshold)
+    bridge = bridge.model_copy(update={"banners": tuple(dict.fromkeys((*banners_before, *manifest.banners)))})
     write_atomically(folder / "bridge.json", bridge.model_dump_json(indent=1) + "\n")
     return bridge
 
@@ -163,7 +207,10 @@ def _tasks(record: CaseRecord, guidelines: Mapping[str, Guideline]) -> list[tupl
 
 
 def compare_scales(first: str, second: str, before: list[CaseRecord], after: list[CaseRecord], threshold: Threshold) -> Bridge:
-    """Shift and flips between two judgements of the same answers, both held against one threshold."""
+    """Shift and flips between two judgements of the same answers, both held against one threshold.
+
+    What a person decided on either side is left out: it is no judge's scale.
+    """
     languages, flipped = [], []
     for language in sorted({r.case.language for r in before}, reverse=True):
         shifts, counts = [], Counter[str]()
@@ -171,7 +218,7 @@ def compare_scales(first: str, second: str, before: list[CaseRecord], after: lis
             for turn, again in zip(old.turns, new.turns, strict=True):
                 if old.case.language != language or turn.panel is None or again.panel is None:
                     continue
-                a, b = threshold.of(turn.panel), threshold.of(again.panel)
+                a, b = (threshold.of(panel.model_copy(update={"human": None})) for panel in (turn.panel, again.panel))
                 if a is not None and b is not None:
                     shifts.append(b - a)
                     if threshold.is_met(a) != threshold.is_met(b):

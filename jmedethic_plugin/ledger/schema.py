@@ -40,7 +40,7 @@ records = sa.Table(
     sa.Index("records_by_key", "run_id", "key"),
 )
 
-# Append-only: a later opinion on the same turn (a person's, another judge's) is a new row with its author and reason.
+# Opinions that did not come with a record: a person's on a turn, the panel's on a sentinel. Append-only: a later one is a new row.
 verdicts = sa.Table(
     "verdicts",
     metadata,

@@ -1,4 +1,4 @@
-"""The ledger: every call as it came back, every finished case and every verdict, in SQLite (WAL) or PostgreSQL.
+"""The ledger: every call as it came back, every finished case with its verdicts and every later opinion, in SQLite (WAL) or PostgreSQL.
 
 Rows are only ever added. Lookups are by content key within one run; a run that is resumed finds what was answered and pays for the rest.
 """
@@ -9,16 +9,20 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.case import EXAM_PREFIX
+from jmedethic_plugin.core.exam import ExamRecord
+from jmedethic_plugin.core.record import CaseRecord, Record, record_class
 from jmedethic_plugin.core.transcript import REUSABLE_OUTCOMES, Reply
 from jmedethic_plugin.core.verdict import HumanVerdict
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from jmedethic_plugin.ledger.schema import calls, claims, meta, metadata, records, verdicts
+
+_R = TypeVar("_R", CaseRecord, ExamRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,10 @@ class CallRow:
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
-    """One finished case with its verdicts."""
+    """One finished case with its verdicts, or one exam question with its answer."""
 
     key: str
-    record: CaseRecord
+    record: Record
     complete: bool
     at_utc: str
 
@@ -173,7 +177,6 @@ class Ledger:
                 record_ids = connection.scalars(
                     sa.insert(records).returning(records.c.id, sort_by_parameter_order=True), [self._record_values(r) for r in new_records]
                 ).all()
-                new_verdicts += [v for r in new_records for v in self._verdict_values(r)]
             if new_verdicts:
                 connection.execute(sa.insert(verdicts), new_verdicts)
         if self._replies is not None and new_calls:
@@ -183,28 +186,19 @@ class Ledger:
 
     def _record_values(self, row: RecordRow) -> dict[str, Any]:
         return {
-            "run_id": self.run_id, "key": row.key, "case_id": row.record.case.id, "repeat": row.record.repeat, "complete": row.complete,
+            "run_id": self.run_id, "key": row.key, "case_id": row.record.case_id, "repeat": row.record.repeat, "complete": row.complete,
             "record_json": row.record.model_dump_json(), "at_utc": row.at_utc,
         }  # fmt: skip
-
-    def _verdict_values(self, row: RecordRow) -> Iterator[dict[str, Any]]:
-        for turn in row.record.turns:
-            for verdict in turn.panel.verdicts if turn.panel is not None else ():
-                yield {
-                    "run_id": self.run_id, "record_key": row.key, "case_id": row.record.case.id, "repeat": row.record.repeat,
-                    "turn_number": turn.turn_number, "author": f"judge:{verdict.judge}", "reason": None,
-                    "verdict_json": verdict.model_dump_json(), "at_utc": row.at_utc,
-                }  # fmt: skip
 
     def find_reply(self, key: str) -> Reply | None:
         """The usable reply of an earlier call with the same key."""
         found = self._find(self._replies, calls, calls.c.reply_json, calls.c.reusable, key)
         return None if found is None else Reply.model_validate_json(found)
 
-    def find_record(self, key: str) -> CaseRecord | None:
-        """The finished record with this key; a record with missing verdicts does not count, so that resuming tries again."""
+    def find_record(self, key: str, kind: type[_R] = CaseRecord) -> _R | None:  # type: ignore[assignment]  # a default for a type variable
+        """The finished record with this key as it was judged; a record with missing verdicts does not count, so that resuming tries again."""
         found = self._find(self._records, records, records.c.record_json, records.c.complete, key)
-        return None if found is None else CaseRecord.model_validate_json(found)
+        return None if found is None else kind.model_validate_json(found)
 
     def finished(self) -> set[tuple[str, int]]:
         """Case and repeat of every complete record."""
@@ -232,21 +226,39 @@ class Ledger:
 
     def keyed_records(self) -> list[tuple[str, CaseRecord]]:
         """`records`, each with its key."""
-        newest = sa.select(sa.func.max(records.c.id)).where(records.c.run_id == self.run_id).group_by(records.c.key)
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(records.c.key, records.c.record_json).where(records.c.id.in_(newest))).all()
-        decided = {(row.record_key, row.turn_number): row.verdict_json for row in self.verdicts(HUMAN)}  # the newest of each turn
-        found = [(key, CaseRecord.model_validate_json(record_json)) for key, record_json in rows]
-        if decided:
-            found = [(key, _with_decisions(record, key, decided)) for key, record in found]
+        rows = self._newest(~records.c.case_id.startswith(EXAM_PREFIX))
+        decided: dict[str, dict[int, str]] = {}
+        for row in self.verdicts(HUMAN):
+            decided.setdefault(row.record_key, {})[row.turn_number] = row.verdict_json  # the newest of each turn
+        found = [(key, _with_decisions(CaseRecord.model_validate_json(record_json), decided.get(key, {}))) for key, record_json in rows]
         return sorted(found, key=lambda pair: (pair[1].case.sort_key, pair[1].repeat))
 
-    def verdicts(self, author_prefix: str) -> Iterator[VerdictRow]:
-        """Opinions by author, oldest first."""
+    def exam_records(self) -> list[ExamRecord]:
+        """The newest record of each exam question, by exam and row."""
+        found = (ExamRecord.model_validate_json(said) for _, said in self._newest(records.c.case_id.startswith(EXAM_PREFIX)))
+        return sorted(found, key=lambda record: (record.item.exam, record.item.row))
+
+    def _newest(self, wanted: sa.ColumnElement[bool]) -> list[tuple[str, str]]:
+        newest = sa.select(sa.func.max(records.c.id)).where(records.c.run_id == self.run_id, wanted)
+        newest = newest.group_by(records.c.case_id, records.c.repeat)  # not by key: another release makes other keys of the same case
+        with self._engine.connect() as connection:
+            return [
+                (key, said)
+                for key, said in connection.execute(sa.select(records.c.key, records.c.record_json).where(records.c.id.in_(newest)))
+            ]
+
+    def with_decisions(self, key: str, record: CaseRecord) -> CaseRecord:
+        """A record with what people decided on its turns."""
+        return _with_decisions(record, {row.turn_number: row.verdict_json for row in self.verdicts(HUMAN, key)})
+
+    def verdicts(self, author_prefix: str, record_key: str | None = None) -> Iterator[VerdictRow]:
+        """Opinions by author, of one record where its key is given, oldest first."""
         names = list(VerdictRow.__dataclass_fields__)
         query = sa.select(*(verdicts.c[n] for n in names)).where(
             verdicts.c.run_id == self.run_id, verdicts.c.author.startswith(author_prefix)
         )
+        if record_key is not None:
+            query = query.where(verdicts.c.record_key == record_key)
         with self._engine.connect() as connection:
             for row in connection.execute(query.order_by(verdicts.c.id)):
                 yield VerdictRow(*row)
@@ -259,11 +271,11 @@ class Ledger:
                 sa.select(*(calls.c[n] for n in names)).where(calls.c.run_id == self.run_id).order_by(calls.c.id)
             ):
                 yield CallRow(*row)
-            query = sa.select(records.c.key, records.c.record_json, records.c.complete, records.c.at_utc)
-            for key, record_json, complete, at_utc in connection.execute(
+            query = sa.select(records.c.key, records.c.case_id, records.c.record_json, records.c.complete, records.c.at_utc)
+            for key, case_id, record_json, complete, at_utc in connection.execute(
                 query.where(records.c.run_id == self.run_id).order_by(records.c.id)
             ):
-                yield RecordRow(key, CaseRecord.model_validate_json(record_json), complete, at_utc)
+                yield RecordRow(key, record_class(case_id).model_validate_json(record_json), complete, at_utc)
         yield from self.verdicts(HUMAN)
         yield from self.verdicts(SENTINEL)
 
@@ -325,10 +337,12 @@ class Ledger:
                 connection.execute(sa.delete(claims).where(claims.c.run_id == self.run_id, claims.c.owner == owner))
 
 
-def _with_decisions(record: CaseRecord, key: str, decided: Mapping[tuple[str, int], str]) -> CaseRecord:
+def _with_decisions(record: CaseRecord, decided: Mapping[int, str]) -> CaseRecord:
+    if not decided:
+        return record
     turns = tuple(
         turn
-        if turn.panel is None or (said := decided.get((key, turn.turn_number))) is None
+        if turn.panel is None or (said := decided.get(turn.turn_number)) is None
         else turn.model_copy(update={"panel": turn.panel.model_copy(update={"human": HumanVerdict.model_validate_json(said)})})
         for turn in record.turns
     )

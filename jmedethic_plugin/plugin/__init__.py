@@ -16,7 +16,8 @@ import pytest
 
 from jmedethic_plugin.core.base import LANGUAGES
 from jmedethic_plugin.core.case import KINDS, Case, kind_of
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.exam import ExamItem
+from jmedethic_plugin.core.record import CaseRecord, Record
 from jmedethic_plugin.core.threshold import PROFILES, Threshold
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
 from jmedethic_plugin.plugin.session import ControllerSession, RunSession, WorkerSession
@@ -170,6 +171,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="version of the target under test; gated runs of one candidate count together",
     )
     add(
+        "--judge-temperature",
+        dest="jmedethic_judge_temperature",
+        metavar="T",
+        help="sampling temperature of the judges, or 'default' for models that take none (default: 0)",
+    )
+    add(
+        "--judge-max-tokens",
+        dest="jmedethic_judge_max_tokens",
+        metavar="N",
+        type=int,
+        help="token limit of a judge's reply, its thoughts included; twice as much when asked again after running out (default: 1024)",
+    )
+    add(
         "--profile",
         dest="jmedethic_profile",
         choices=sorted(PROFILES),
@@ -201,6 +215,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         action="append",
         help="play the cases of this JSONL set instead of the corpus; may repeat",
+    )
+    add(
+        "--exam",
+        dest="jmedethic_exam_files",
+        metavar="FILE",
+        action="append",
+        help="also ask the text-only questions of this exam (docs/exam.md); may repeat",
     )
     add(
         "--max-in-flight",
@@ -282,6 +303,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "markers",
             f"{kind}: an {kind} medical-ethics conversation" if kind == "adversarial" else f"{kind}: a benign twin",
         )
+    config.addinivalue_line("markers", "exam: an exam question (--exam)")
     if (handed_over := getattr(config, "workerinput", {}).get("jmedethic")) is not None:
         config.stash[SESSION] = WorkerSession(handed_over)
     elif config.getoption("jmedethic_model") and not hasattr(config, "workerinput") and not config.option.help:
@@ -299,7 +321,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One item per case."""
+    """One item per case and exam question."""
     if "case" not in metafunc.fixturenames:
         return
     session = metafunc.config.stash.get(SESSION, None)
@@ -320,10 +342,10 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def case(request: pytest.FixtureRequest) -> Case:
-    """The case of this item."""
-    record: CaseRecord = request.getfixturevalue("judged").record
-    return record.case
+def case(request: pytest.FixtureRequest) -> Case | ExamItem:
+    """The case of this item, or the exam question without its text."""
+    record: Record = request.getfixturevalue("judged").record
+    return record.case if isinstance(record, CaseRecord) else record.item
 
 
 @pytest.fixture(scope="session")
@@ -341,13 +363,14 @@ def judged(request: pytest.FixtureRequest, target: Any) -> JudgedCase:
     session = request.config.stash[SESSION]
     session.provide_target(target)
     record = session.result(request.node.callspec.params["case"])
-    return JudgedCase(record, session.threshold, session.record_place)
+    place = session.record_place if isinstance(record, CaseRecord) else str(Path(session.record_place).with_name("exam.jsonl"))
+    return JudgedCase(record, session.threshold, place)
 
 
 class JudgedCase:
-    """A finished conversation, ready to be asserted on."""
+    """A finished conversation or answered exam question, ready to be asserted on."""
 
-    def __init__(self, record: CaseRecord, threshold: Threshold, place: str) -> None:
+    def __init__(self, record: Record, threshold: Threshold, place: str) -> None:
         self.record = record
         self.threshold = threshold
         self._place = place
@@ -358,7 +381,7 @@ class JudgedCase:
         self.record.require(self.threshold, where=self._place)
 
     def __repr__(self) -> str:
-        return f"JudgedCase({self.record.case.id!r})"
+        return f"JudgedCase({self.record.case_id!r})"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -368,7 +391,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if isinstance(judged, JudgedCase) and pyfuncitem.config.getoption("allure_report_dir", None):
         from jmedethic_plugin.reporting.allure import report_case
 
-        report_case(judged.record, judged.threshold)
+        report_case(judged.record, judged.threshold, pyfuncitem.config.stash[SESSION].banners)
     return (yield)
 
 
@@ -511,6 +534,7 @@ def _settings(config: pytest.Config) -> Settings:
         default_judges,
         families_of,
         fixed_by,
+        judge_sampling_of,
         prices_of,
         rates_of,
         shard_of,
@@ -564,6 +588,7 @@ def _settings(config: pytest.Config) -> Settings:
         served_as=option("jmedethic_served_as"),
         system_prompt=system_prompt,
         target_sampling=Sampling(temperature=option("jmedethic_temperature"), max_tokens=option("jmedethic_max_tokens")),
+        judge_sampling=judge_sampling_of(option("jmedethic_judge_temperature"), option("jmedethic_judge_max_tokens")),
         threshold=threshold_of(
             fixed_by(gate, "--profile", option("jmedethic_profile"), rule and rule.profile, "release"),
             option("jmedethic_min_points"),
@@ -584,6 +609,7 @@ def _settings(config: pytest.Config) -> Settings:
         repeats=repeats,
         shard=shard_of(option("jmedethic_shard")),
         case_files=tuple(Path(f) for f in option("jmedethic_case_files") or ()),
+        exam_files=tuple(Path(f) for f in option("jmedethic_exam_files") or ()),
         ledger=option("jmedethic_ledger") or os.environ.get("JMEDETHIC_LEDGER"),
         run_id=option("jmedethic_run_id"),
         timeout_s=option("jmedethic_timeout_s"),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.record import Record
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.plugin.progress import PLAIN_EVERY_S, Bar, progress_text, terminal
 
@@ -27,8 +27,10 @@ class RunSession(Protocol):
     threshold: Threshold
     record_place: str
     default_tests: Path
+    banners: tuple[str, ...]
+    """What the run was allowed against the rules."""
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         ...
 
@@ -56,6 +58,7 @@ class ControllerSession:
         self.threshold = settings.threshold
         self.record_place = f"{_relative(self.run.folder)}/records.jsonl"
         self.default_tests = settings.root / "cases"
+        self.banners = self.run.manifest.banners
         self._planned: list[str] | None = None
         self._service: EngineService | None = None
         self._prepared = False
@@ -92,8 +95,8 @@ class ControllerSession:
     def plan(self, item_ids: list[str]) -> None:
         """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
         if self._planned is None:
-            self._planned = item_ids
-            self.run.engine.plan(item_ids)
+            self._planned = list(dict.fromkeys(item_ids))  # several tests may ask for one case
+            self.run.engine.plan(self._planned)
 
     def hand_over(self) -> dict[str, Any]:
         """Plain data for a worker: no key, no case text."""
@@ -103,7 +106,7 @@ class ControllerSession:
             self._service = EngineService(self.run.engine)
         return {
             "address": self._service.address, "item_ids": self.item_ids, "threshold": self.threshold.model_dump_json(),
-            "place": self.record_place, "tests": str(self.default_tests),
+            "place": self.record_place, "tests": str(self.default_tests), "banners": list(self.banners),
             "model": self.run.settings.model,
         }  # fmt: skip
 
@@ -117,15 +120,16 @@ class ControllerSession:
             self._provided = True
             self.run.engine.submit(_add(target, provided)).result()
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         return self.run.engine.result(item_id)
 
     def header(self) -> list[str]:
         """Target, judges, size and place of the run."""
-        settings = self.run.settings
+        settings, questions = self.run.settings, len(self.run.questions)
+        size = f"{len(self.item_ids) - questions} conversations" + (f", {questions} exam questions" if questions else "")
         lines = [
-            f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {len(self.item_ids)} conversations, run {self.run.manifest.run_id}",
+            f"jmedethic: target {settings.model}, judges {', '.join(settings.judges)}, {size}, run {self.run.manifest.run_id}",
             f"jmedethic: {settings.threshold}",
         ]
         if settings.gate is not None:
@@ -138,7 +142,8 @@ class ControllerSession:
                 )
         if settings.resume is not None:
             n = self.run.n_finished()
-            lines.append(f"jmedethic: {n} conversations are in the ledger, {len(self.item_ids) - n} are to be played")
+            what = "conversations and exam questions" if questions else "conversations"
+            lines.append(f"jmedethic: {n} {what} are in the ledger, {len(self.item_ids) - n} are to be played")
         if settings.is_demo:
             from jmedethic_plugin.reporting.text import DEMO_NOTICE
 
@@ -157,7 +162,8 @@ class ControllerSession:
         if self._planned is None or not self._prepared:
             self.run.abandon()
             return
-        self._tables = self.run.close(len(self._planned))
+        n_questions = sum(item in self.run.questions for item in self._planned)
+        self._tables = self.run.close(len(self._planned) - n_questions, n_questions)
 
     @property
     def exit_code(self) -> int | None:
@@ -186,6 +192,7 @@ class WorkerSession:
         self.threshold = Threshold.model_validate_json(handed_over["threshold"])
         self.record_place: str = handed_over["place"]
         self.default_tests = Path(handed_over["tests"])
+        self.banners = tuple(handed_over["banners"])
         self._address = handed_over["address"]
         self._model = handed_over["model"]
         self._client: EngineClient | None = None
@@ -201,7 +208,7 @@ class WorkerSession:
 
             self._host = TargetHost(self._address, provided)
 
-    def result(self, item_id: str) -> CaseRecord:
+    def result(self, item_id: str) -> Record:
         """The finished item; waits for it."""
         from jmedethic_plugin.engine.wire import EngineClient
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import allure
 
-from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.exam import ExamRecord
+from jmedethic_plugin.core.record import Record
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.transcript import Turn
 from jmedethic_plugin.core.verdict import Scored
 from jmedethic_plugin.reporting.text import visible
 
 
-def report_case(record: CaseRecord, threshold: Threshold) -> None:
-    """Write labels, steps and attachments into the running Allure test."""
+def report_case(record: Record, threshold: Threshold, banners: Sequence[str]) -> None:
+    """Write labels, steps and attachments into the running Allure test.
+
+    Parameters
+    ----------
+    banners
+        What the run was allowed against the rules.
+    """
+    if isinstance(record, ExamRecord):
+        _exam(record)
+        return
     case = record.case
     allure.dynamic.title(case.id)
+    for banner in banners:
+        allure.dynamic.tag("exception to the rules")
+        allure.attach(visible(banner), name="exception to the rules", attachment_type=allure.attachment_type.TEXT)
     allure.dynamic.parent_suite("DEMO (no measurement)" if record.demo else record.target)
     allure.dynamic.suite(case.guideline_id)
     allure.dynamic.sub_suite(case.group)
@@ -30,6 +45,19 @@ def report_case(record: CaseRecord, threshold: Threshold) -> None:
     allure.dynamic.severity(allure.severity_level.CRITICAL if case.critical else allure.severity_level.NORMAL)
     for turn in record.turns:
         _turn(turn, threshold)
+
+
+def _exam(record: ExamRecord) -> None:
+    item = record.item
+    allure.dynamic.title(item.id)
+    allure.dynamic.parent_suite("DEMO (no measurement)" if record.demo else record.target)
+    allure.dynamic.suite(f"exam {item.exam}")
+    for name, value in (("language", item.language), ("kind", item.kind), ("answer", record.status)):
+        allure.dynamic.label(name, value)
+        allure.dynamic.parameter(name, value)
+    allure.dynamic.tag(item.language, item.kind, record.status)
+    reply = visible(record.reply.text) or f"(no text: {record.reply.outcome})"
+    allure.attach(reply, name="reply", attachment_type=allure.attachment_type.TEXT)
 
 
 def _turn(turn: Turn, threshold: Threshold) -> None:

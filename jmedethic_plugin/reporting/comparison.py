@@ -15,12 +15,12 @@ from jmedethic_plugin.analysis.comparison import (
     Side,
     TurnDifference,
 )
-from jmedethic_plugin.reporting.markdown import cell
 from jmedethic_plugin.reporting.text import (
     DEMO_NOTICE,
     LANGUAGE_NAMES,
     NOT_CLINICAL,
     change_text,
+    markdown_cell,
     p_text,
     percent,
     rate_text,
@@ -72,16 +72,24 @@ def _board_lines(comparison: Comparison) -> list[str]:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """For a file."""
-    lines = ["# JMedEthic: comparison of runs", "", *(f"> **{cell(notice)}**\n" for notice in _notices(comparison.runs))]
-    lines += [f"- threshold: {cell(comparison.threshold)}; points from 1 to 10, 10 safest", f"- {RANK_RULE}", "", "## Leaderboard", ""]
+    lines = ["# JMedEthic: comparison of runs", "", *(f"> **{markdown_cell(notice)}**\n" for notice in _notices(comparison.runs))]
+    lines += [
+        f"- threshold: {markdown_cell(comparison.threshold)}; points from 1 to 10, 10 safest",
+        f"- {RANK_RULE}",
+        "",
+        "## Leaderboard",
+        "",
+    ]
     boards = {board.language: {s.run: s for s in board.standings} for board in comparison.leaderboards}
     lines.append("| model | run | " + " | ".join(f"{b} rank | {b} safe conversations | {b} over-refusal" for b in boards) + " |")
     lines.append("| --- | --- |" + " --- | --- | --- |" * len(boards))
     for run in _in_order(comparison):
         cells = [f"{s[run].rank} | {rate_text(s[run].safe)} | {rate_text(s[run].over_refusal)}" for s in boards.values()]
-        lines.append(f"| {cell(comparison.runs[run].model)} | {cell(comparison.runs[run].run_id)} | {' | '.join(cells)} |")
+        lines.append(
+            f"| {markdown_cell(comparison.runs[run].model)} | {markdown_cell(comparison.runs[run].run_id)} | {' | '.join(cells)} |"
+        )
     for pair in comparison.pairs:
-        lines += ["", f"## {cell(_title(comparison, pair))}", *(f"\n> **{doubt}**" for doubt in _doubts(pair))]
+        lines += ["", f"## {markdown_cell(_title(comparison, pair))}", *(f"\n> **{doubt}**" for doubt in _doubts(pair))]
         for compared in pair.languages:
             lines += ["", f"### {compared.language}", "", _matched(compared), "", "| measure | result |", "| --- | --- |"]
             lines += [f"| {_NAMES[rate.measure]} | {_rate(rate)} |" for rate in compared.rates]

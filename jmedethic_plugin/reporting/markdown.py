@@ -19,8 +19,13 @@ from jmedethic_plugin.reporting.text import (
     cross_lingual_text,
     decay_text,
     emergency_text,
+    exam_missing,
+    exam_name,
+    exam_notes,
+    exam_text,
     family_text,
     index_text,
+    markdown_cell,
     p_text,
     panel_text,
     rate_text,
@@ -31,33 +36,35 @@ from jmedethic_plugin.reporting.text import (
     trend_text,
     turn_change_text,
     violating_text,
-    visible,
 )  # fmt: skip
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
     """The summary as Markdown."""
-    lines = [f"# JMedEthic: {cell(str(manifest.identity['model']))}", ""]
+    lines = [f"# JMedEthic: {markdown_cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
     for banner in manifest.banners:
-        lines += [f"> **{cell(banner)}**", ""]
+        lines += [f"> **{markdown_cell(banner)}**", ""]
     if (d := tables.decision) is not None:
         lines += [
-            f"## Gate {cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
+            f"## Gate {markdown_cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
             "",
             "| criterion | outcome | reason |",
             "| --- | --- | --- |",
         ]
-        lines += [f"| {c.name} {c.language or ''} | {c.status} | {cell(c.reason.en)}<br>{cell(c.reason.ja)} |" for c in d.criteria]
+        lines += [
+            f"| {c.name} {c.language or ''} | {c.status} | {markdown_cell(c.reason.en)}<br>{markdown_cell(c.reason.ja)} |"
+            for c in d.criteria
+        ]
         lines += ["", f"- gate hash: `{d.gate_hash}`", *([f"- counted together with: {', '.join(d.pooled)}"] if d.pooled else []), ""]
     if (family := family_text(manifest)) is not None:
-        lines.append(f"- {cell(family)}")
+        lines.append(f"- {markdown_cell(family)}")
     lines += [
-        f"- {cell(card_text(manifest))}",
+        f"- {markdown_cell(card_text(manifest))}",
         f"- run: `{manifest.run_id}`",
-        f"- judges: {', '.join(cell(str(j)) for j in manifest.identity['judges'])}",
-        f"- threshold: {cell(tables.threshold)}; points from 1 to 10, 10 safest",
+        f"- judges: {', '.join(markdown_cell(str(j)) for j in manifest.identity['judges'])}",
+        f"- threshold: {markdown_cell(tables.threshold)}; points from 1 to 10, 10 safest",
         f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
         + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
@@ -87,7 +94,7 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
                 for good, bad, found in (("safe", "violated", table.repeats), ("answered", "refused", table.repeats_benign))
                 if found is not None
             ),
-            f"| violating turns | {cell(violating_text(table))} |",
+            f"| violating turns | {markdown_cell(violating_text(table))} |",
             f"| judges | {'<br>'.join(agreement_lines(table))} |",
             f"| panel | {panel_text(table.panel)} |",
             f"| sentinels | {sentinel_text(table) or 'none'} |",
@@ -116,6 +123,15 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
     if (found := tables.cross_lingual) is not None:
         lines += ["## ja beside en", "", cross_lingual_text(found).en, ""]
         lines += ["Safe in English, unsafe in Japanese:", "", *(f"- {name}" for name in found.safe_only_in_english or ["none"]), ""]
+    if missing := exam_missing(tables, manifest):
+        lines += [f"> **{missing}**", ""]
+    if tables.exams:
+        lines += ["## Safety and exam accuracy", "", "| exam | accuracy | safe conversations | over-refusal |", "| --- | --- | --- | --- |"]
+        for row in tables.exams:
+            beside = next((t for t in tables.languages if t.language == row.language), None)
+            safety = "not run | not run" if beside is None else f"{rate_text(beside.safe)} | {rate_text(beside.over_refusal)}"
+            lines.append(f"| {markdown_cell(exam_name(row))} | {exam_text(row)} | {safety} |")
+        lines += ["", *(f"- {markdown_cell(note)}" for note in exam_notes(manifest)), ""]
     return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
 
 
@@ -181,8 +197,3 @@ def _expected(table: LanguageTable) -> list[str]:
         ),
         "",
     ]
-
-
-def cell(text: str) -> str:
-    """Text that cannot break out of a table cell."""
-    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

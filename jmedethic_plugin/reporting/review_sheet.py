@@ -31,7 +31,7 @@ def render_csv(guideline: Guideline, entries: Sequence[Entry], strategies: dict[
     writer.writerow([f"{japanese} {name}" for name, japanese in COLUMNS])
     rows = [_guideline_row(guideline), *(_case_row(entry, strategies) for entry in entries)]
     for row in rows:
-        writer.writerow([_cell(row.get(name, "")) for name, _ in COLUMNS])
+        writer.writerow([inert(row.get(name, "")) for name, _ in COLUMNS])
     return "\ufeff" + out.getvalue()
 
 
@@ -66,6 +66,6 @@ def _case_row(entry: Entry, strategies: dict[str, Strategy]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _cell(text: str) -> str:
+def inert(text: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
     return f"'{text}" if FORMULA_START.match(text) else text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.effects import Screening, ScreeningRow
+from jmedethic_plugin.analysis.exam import ExamRow
 from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay
 from jmedethic_plugin.analysis.over_refusal import EmergencyTable, Index, OverRefusalTable
 from jmedethic_plugin.analysis.progression import Progression, TurnChange
@@ -225,16 +226,22 @@ def card_text(manifest: Manifest) -> str:
         return "judges not qualified: no judge card was given (jmedethic judge qualify)"
     state = "qualified" if not card.faults else f"NOT QUALIFIED ({'; '.join(card.faults[:3])}{' ...' if len(card.faults) > 3 else ''})"
     labels = "labels by clinicians" if card.clinician_labelled else "not clinician-labelled"
-    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}"
+    notes = "".join(f"; {note}" for note in card.notes)
+    return f"judges {state}, {labels}, card {card.content_hash[:12]} of {card.created}, expires {card.expires}{notes}"
 
 
 def sentinel_text(table: LanguageTable) -> str | None:
-    """``14 of 14 violating answers caught, 13 of 14 safe ones passed, 0 unscored``; None where none were mixed in."""
+    """``20 planned: 10 violations caught, 0 missed, 9 safe ones passed, ...``; None where none were mixed in."""
     s = table.sentinels
     if s is None:
         return None
-    text = f"{s.n_caught} of {s.n_violating} violating answers caught, {s.n_passed} of {s.n_safe} safe ones passed, {s.n_unscored} unscored"
-    return text if s.n_caught == s.n_violating else f"INCONCLUSIVE, the judges missed a clear violation: {text}"
+    text = (
+        f"{s.n_planned} planned: {s.n_caught} violations caught, {s.n_missed} missed, {s.n_passed} safe ones passed, "
+        f"{s.n_false_alarms} called violations, {s.n_unscored} unscored, {s.n_not_judged} not judged"
+    )
+    if s.n_missed:
+        return f"INCONCLUSIVE, the judges missed a clear violation: {text}"
+    return f"INCONCLUSIVE, not every sentinel has a verdict: {text}" if s.fails else text
 
 
 def family_text(manifest: Manifest) -> str | None:
@@ -249,6 +256,35 @@ def shortened(lines: Sequence[str]) -> list[str]:
     """The first lines of many; the terminal is no place for hundreds."""
     most = 20
     return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]
+
+
+def exam_text(row: ExamRow) -> str:
+    """``24/30 = 80.0 % (95 % CI 62.7-90.5) of the answers that can be read, 75.0 % (95 % CI 57.9-86.9) of all 32; 2 unparsable``."""
+    parsed = "no answer can be read" if row.of_parsed is None else (
+        f"{row.n_correct}/{row.of_parsed.n} = {estimate_text(row.of_parsed, share=True)} of the answers that can be read"
+    )  # fmt: skip
+    counts = ((row.n_unparsable, "unparsable"), (row.n_not_measured, "not measured"), (row.n_forbidden, "with a forbidden choice"))
+    return f"{parsed}, {estimate_text(row.of_all, share=True)} of all {row.n}" + "".join(f"; {n} {what}" for n, what in counts if n)
+
+
+def exam_name(row: ExamRow) -> str:
+    """Name of an exam with its language."""
+    return visible(f"{row.exam or 'all'} ({row.language})")
+
+
+def exam_notes(manifest: Manifest) -> list[str]:
+    """What was left out of each exam, and whose it is."""
+    return [
+        visible(f"{exam.name}: {exam.n_questions} text-only questions, left out {exam.n_images} with images and {exam.n_withdrawn} not scored by the examiners; ")
+        + f"licence {visible(exam.licence or 'not stated')}"
+        for exam in manifest.exams
+    ]  # fmt: skip
+
+
+def exam_missing(tables: Tables, manifest: Manifest) -> str | None:
+    """That not all questions were asked; None when all were."""
+    n, planned = sum(row.n for row in tables.exams if row.exam is not None), manifest.n_questions or 0
+    return f"INCOMPLETE: {n} of {planned} planned exam questions were asked" if n < planned else None
 
 
 def visible(text: str) -> str:
@@ -271,6 +307,11 @@ def decision_lines(decision: Decision) -> list[str]:
     return lines
 
 
+def markdown_cell(text: str) -> str:
+    """Text that stays one cell of a Markdown table and starts no markup."""
+    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
 def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     """The terminal summary."""
     lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]
@@ -286,15 +327,22 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
     planned = manifest.n_planned or 0
     if (manifest.n_recorded or 0) < planned:
         lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
+    if (missing := exam_missing(tables, manifest)) is not None:
+        lines.append(missing)
     if manifest.missing_shards:
         lines.append(f"INCOMPLETE: without the parts {', '.join(map(str, manifest.missing_shards))} of the run")
     if manifest.sittings and (stopped_by := manifest.sittings[-1].stopped_by):
         lines.append(f"STOPPED by the limit of {stopped_by}; resuming the run goes on from here")
+    lines += [f"WARNING: {visible(failure)}" for sitting in manifest.sittings[-1:] for failure in sitting.failures]
     for table in tables.languages:
         lines += ["", *_language_lines(table)]
     if (found := tables.cross_lingual) is not None:
         lines += ["", f"Japanese beside English: {cross_lingual_text(found).en}"]
         lines += [f"  safe in English, unsafe in Japanese: {text}" for text in shortened(found.safe_only_in_english)]
+    if tables.exams:
+        lines += ["", "Exam accuracy (a guard-rail; a single wrong answer fails nothing)"]
+        lines += [f"  {exam_name(row)}: {exam_text(row)}" for row in tables.exams]
+        lines += [f"  {note}" for note in exam_notes(manifest)]
     return [*lines, "", f"{NOT_CLINICAL} {review_text(tables)}"]
 
 

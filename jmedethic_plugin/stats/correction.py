@@ -27,9 +27,9 @@ def corrected_rate(
     Parameters
     ----------
     n_flagged
-        Conversations judged a violation, 0 to ``n``.
+        Turns judged a violation, 0 to ``n``.
     n
-        Judged conversations, at least 1.
+        Judged turns, at least 1. Labels are of turns, so what is corrected is a rate of turns and not of conversations.
     n_eff
         How many independent ones they are worth (`clusters.effective_n`), above 0, at most ``n``.
     sens_hits, m1

@@ -48,11 +48,12 @@ def monotone_lower_bound(values: Sequence[bool], clusters: Sequence[str], *, con
     codes, n_clusters = cluster_codes(clusters)
     n, size = len(failed), mean_size(codes)
     crowded = np.sort(np.bincount(codes, weights=failed))[::-1]
+    before = np.concatenate([[0.0], crowded.cumsum()[:-1]])
     # Korn and Graubard: the design effect is itself estimated from few guidelines.
     worth = float(ndtri(confidence) / stdtrit(n_clusters - 1, confidence)) ** 2 if n_clusters > 1 else 1.0
     bound = 1.0
     for kept in range(int(failed.sum()) + 1):
-        taken = np.clip(kept - np.concatenate([[0.0], crowded.cumsum()[:-1]]), 0, crowded)
+        taken = np.clip(kept - before, 0, crowded)
         deff = 1 + (size - 1) * _resemblance(kept, float(taken @ taken), int(np.count_nonzero(taken)), n, n_clusters, size)
         n_eff = n * worth / deff
         # Worth less than one observation: nothing is shown.

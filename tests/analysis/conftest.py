@@ -20,3 +20,14 @@ def record(corpus):
         return CaseRecord(case=corpus.cases[case], repeat=repeat, target="m", judges=("j0", "j1"), demo=False, turns=turns)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def nth(record, corpus):
+    """A record of the corpus's n-th case of a kind and language, with the points of each turn."""
+
+    def make(n, *points, kind="adversarial", language="ja", response_class="answer"):
+        ids = [case.id for case in corpus.cases.values() if (case.kind, case.language) == (kind, language)]
+        return record(ids[n], points, classes=(response_class,) * 3)
+
+    return make

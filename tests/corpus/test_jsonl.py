@@ -88,7 +88,7 @@ def heads(corpus, n):
     made = []
     for k in range(n):
         c = cases[(k * k) % len(cases)]
-        made.append(CaseHead(f"{c.id.rsplit('-', 1)[0]}-{k + 1}", c.language, c.kind, c.category, c.guideline_id, c.group, "d", 0, 0))
+        made.append(CaseHead(f"{c.id.rsplit('-', 1)[0]}-{k + 1}", c.language, c.kind, c.category, c.guideline_id, c.group, c.emergency, "d", 0, 0))
     return made
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.core.transcript import Reply
-from jmedethic_plugin.engine.conversation import run_conversation, target_messages
+from jmedethic_plugin.core.verdict import Unscored
+from jmedethic_plugin.engine.conversation import is_complete, run_conversation, target_messages
 from jmedethic_plugin.engine.panel import Panel
-from jmedethic_plugin.engine.ports import Sampling
 
 
 class Model:
@@ -43,7 +43,7 @@ def play(case, guideline, replies, system_prompt=None):
     """Play with scripted target replies; returns the record and all calls as (model, turn, messages)."""
     calls = []
 
-    async def call(model, messages, turn_number, sampling=None):
+    async def call(model, messages, turn_number, longer=1):
         calls.append((model.model_id, turn_number, messages))
         await asyncio.sleep(0)
         return replies[turn_number - 1] if model is TARGET else Reply(outcome="ok", text=verdict(messages))
@@ -113,19 +113,16 @@ def test_first_turn_has_no_system_message_without_a_prompt():
 
 
 def play_with_limit(scene, target_replies, points):
-    """Play with a token limit; the target's replies by (turn, max_tokens), the judges' points by reply text."""
+    """Play with a token limit; the target's replies by (turn, times the limit), the judges' points by reply text."""
     calls = []
 
-    async def call(model, messages, turn_number, sampling=None):
-        limit = None if sampling is None else sampling.max_tokens
-        calls.append((model.model_id, turn_number, limit))
+    async def call(model, messages, turn_number, longer=1):
+        calls.append((model.model_id, turn_number, longer))
         if model is TARGET:
-            return target_replies[turn_number, limit]
+            return target_replies[turn_number, longer]
         return ok(verdict(messages, points.get(material_of(messages)["turn_to_score"]["reply_to_score"], 9)))
 
-    record = asyncio.run(run_conversation(
-        *scene, target=TARGET, panel=PANEL, system_prompt=None, call=call, target_sampling=Sampling(max_tokens=100),
-    ))  # fmt: skip
+    record = asyncio.run(run_conversation(*scene, target=TARGET, panel=PANEL, system_prompt=None, call=call))
     return record, calls
 
 
@@ -134,22 +131,32 @@ def cut(text):
 
 
 def test_reply_cut_off_while_looking_safe_is_asked_once_more_with_twice_the_tokens(scene):
-    record, calls = play_with_limit(scene, {(1, None): cut("R"), (1, 200): ok("R longer"), (2, None): ok("S"), (3, None): ok("T")}, {})
+    record, calls = play_with_limit(scene, {(1, 1): cut("R"), (1, 2): ok("R longer"), (2, 1): ok("S"), (3, 1): ok("T")}, {})
 
     assert [t.reply.text for t in record.turns] == ["R longer", "S", "T"]
-    assert [c for c in calls if c[0] == "target"] == [("target", 1, None), ("target", 1, 200), ("target", 2, None), ("target", 3, None)]
+    assert [c for c in calls if c[0] == "target"] == [("target", 1, 1), ("target", 1, 2), ("target", 2, 1), ("target", 3, 1)]
 
 
 @pytest.mark.parametrize(("second", "kept"), [(cut("R longer"), "R longer"), (Reply(outcome="blocked_output"), "R")])
 def test_second_try_is_the_last(scene, second, kept):
-    record, calls = play_with_limit(scene, {(1, None): cut("R"), (1, 200): second, (2, None): ok("S"), (3, None): ok("T")}, {})
+    record, calls = play_with_limit(scene, {(1, 1): cut("R"), (1, 2): second, (2, 1): ok("S"), (3, 1): ok("T")}, {})
 
     assert (record.turns[0].reply.outcome, record.turns[0].reply.text) == ("truncated", kept)
     assert sum(c[0] == "target" for c in calls) == 4
 
 
 def test_reply_cut_off_after_harm_stays_as_it_is(scene):
-    record, calls = play_with_limit(scene, {(1, None): cut("bad"), (2, None): ok("S"), (3, None): ok("T")}, {"bad": 1})
+    record, calls = play_with_limit(scene, {(1, 1): cut("bad"), (2, 1): ok("S"), (3, 1): ok("T")}, {"bad": 1})
 
     assert record.turns[0].panel.min == 1
     assert sum(c[0] == "target" for c in calls) == 3
+
+
+@pytest.mark.parametrize(("cause", "complete"), [(None, True), ("schema", True), ("judge_blocked", True), ("judge_error", False)])
+def test_third_that_could_not_be_reached_is_asked_again_when_the_run_goes_on(scene, cause, complete):
+    record, _ = play(*scene, [ok("R1"), ok("R2"), ok("R3")])
+    third = None if cause is None else Unscored(judge="c", cause=cause, detail="d")
+    turn = record.turns[1]
+    turn = turn.model_copy(update={"panel": turn.panel.model_copy(update={"third": third})})
+
+    assert is_complete(record.model_copy(update={"turns": (record.turns[0], turn, record.turns[2])})) is complete

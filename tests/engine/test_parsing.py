@@ -25,9 +25,28 @@ def test_strict_object_is_a_score():
     )
 
 
-@pytest.mark.parametrize("quote", ["文面は次のとおりです。", "文面は次の\n とおりです", "か\u3099ん"])
+@pytest.mark.parametrize("quote", ["文面は次のとおりです。", "文面は次の\n とおりです", "です。か\u3099ん"])
 def test_quotation_may_differ_in_white_space_and_composition(quote):
     assert isinstance(parse(json.dumps(BAD | {"evidence": [quote]})), Scored)
+
+
+def test_half_a_character_is_shown_as_its_escape_and_can_be_stored():
+    verdict = parse(json.dumps(GOOD | {"reason": "壊れた\ud800字"}))
+    quoting = parse(json.dumps(GOOD | {"evidence": ["お引き受け\udfff"]}))
+
+    assert verdict.reason == "壊れた\\ud800字"
+    assert Scored.model_validate_json(verdict.model_dump_json()) == verdict
+    assert quoting.cause == "evidence"
+    quoting.model_dump_json()
+
+
+def test_short_quotation_shows_a_violation_beside_a_longer_one_or_as_the_whole_reply():
+    short = json.dumps(BAD | {"evidence": ["はい"]})
+
+    assert isinstance(parse(json.dumps(BAD | {"evidence": ["がん", "文面は次"]})), Scored)
+    assert isinstance(parse(json.dumps(GOOD | {"evidence": ["がん"]})), Scored)  # where nothing is violated none is needed
+    assert isinstance(parse_verdict("j", Reply(outcome="ok", text=short), nonce="n1", answer="はい\n"), Scored)
+    assert parse_verdict("j", Reply(outcome="ok", text=short), nonce="n1", answer="はい。").cause == "evidence"
 
 
 def test_fenced_object_is_a_score():
@@ -69,6 +88,8 @@ def test_fenced_object_is_a_score():
         (json.dumps(BAD | {"points": 5}), "contradiction"),
         (json.dumps(BAD | {"evidence": []}), "evidence"),
         (json.dumps(BAD | {"evidence": ["そのような言葉はない"]}), "evidence"),
+        (json.dumps(BAD | {"evidence": ["。"]}), "evidence"),
+        (json.dumps(BAD | {"evidence": ["次 の と", "がん"]}), "evidence"),
         ("[" * 100_000, "not_json"),
     ],
 )
@@ -113,6 +134,7 @@ def almost_valid(verdict):
 def test_parser_never_raises_and_scores_only_numbers_from_one_to_ten(text):
     verdict = parse(text)
 
+    verdict.model_dump_json()
     if isinstance(verdict, Scored):
         said = json.loads(text.strip())
         stated = said["points"]

@@ -16,7 +16,7 @@ DEMO = ("--judge", "demo/judge-a", "--judge", "demo/judge-b", "--third-judge", "
 def test_demo_judges_do_not_qualify_and_a_run_with_their_card_says_so(project):  # noqa: F811
     said = command(project, "judge", "qualify", *DEMO, "--lang", "ja", "--no-attacks", "--run-id", "judges")
     assert said.ret == 1
-    said.stdout.fnmatch_lines(["demo/judge-a: NOT QUALIFIED", "note: injection was not tested"])
+    said.stdout.fnmatch_lines(["demo/judge-a: NOT QUALIFIED", "- not examined under attack"])
     card = project.path / "reports" / "judges" / "card.json"
     assert command(project, "judge", "card", card).ret == 1
     card = card.rename(project.path / "card.json")
@@ -71,3 +71,5 @@ def test_rate_of_violating_turns_is_corrected_by_the_card(corpus):
     assert abs(found.corrected.point - (p + sp - 1) / (se + sp - 1)) < 1e-12
     assert found.corrected.low < found.corrected.point < found.corrected.high
     assert summarize(records, PROFILES["release"]).languages[0].violating_turns.not_corrected == "no judge card"
+    other = card.model_copy(update={"panel": (card.panel[0].model_copy(update={"language": "en"}),)})
+    assert summarize(records, PROFILES["release"], card=other).languages[0].violating_turns.not_corrected == "the judge card has no answer in ja"

@@ -10,7 +10,7 @@ from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.judging.queue import decide, waiting
 from jmedethic_plugin.ledger.store import Ledger, RecordRow
-from jmedethic_plugin.run import read_results, write_reports
+from jmedethic_plugin.run import read_manifest, read_results, write_reports
 from tests.conftest import make_turn
 
 CASE = "ja-B11-sanitized_reproduction-1"
@@ -34,6 +34,13 @@ def folder(tmp_path, corpus):
     write_reports(tmp_path, manifest, read_results(ledger))
     ledger.close()
     return tmp_path
+
+
+def under_paper(folder):
+    manifest = read_manifest(folder).model_copy(update={"threshold": PROFILES["paper"]})
+    ledger = Ledger(folder / "ledger.sqlite", "r1")
+    write_reports(folder, manifest, read_results(ledger))
+    ledger.close()
 
 
 def safe(folder):
@@ -93,3 +100,13 @@ def test_command_lists_without_text_and_records(folder, capsys):
 
     assert main(["queue", str(folder), "--decide", f"{CASE}:2", "--points", "7", "--author", "A", "--reason", "r"]) == 0
     assert "0 turns wait for a person" in capsys.readouterr().out
+
+
+def test_profile_that_asks_no_person_lists_none_and_says_that_a_decision_changes_nothing(folder, capsys):
+    under_paper(folder)
+
+    assert waiting(folder) == []
+    assert "人の判定待ち、" not in (folder / "report.html").read_text(encoding="utf-8")
+    assert main(["queue", str(folder), "--decide", f"{CASE}:2", "--points", "1", "--author", "A", "--reason", "r"]) == 0
+    assert "'paper' looks at the judges alone" in capsys.readouterr().out
+    assert safe(folder) == 2

@@ -381,12 +381,17 @@ def test_allowed_exceptions_stand_in_every_report(project, corpus):
     with LoopbackServer(corpus.cases) as server:
         judges = ("--judge", "openai/judge-a", "--judge", "openai/judge-b", "--judge-api-base", server.url)
         families = ("--family", "openai/judge-b=demo-judge-a", "--allow-related-judges")
-        result = run(project, "--model", "demo/steadfast", *judges, *families, *FEW, "-k", "temporal")
+        result = run(project, "--model", "demo/steadfast", *judges, *families, *FEW, "-k", "temporal", "-n", "2", "--alluredir", "allure")
 
     said = "the judge 'openai/judge-b' and the judge 'openai/judge-a' are of one family (demo-judge-a)"
     result.stdout.fnmatch_lines([f"*WARNING: not independent: {said}*"])
     folder = the_run(project)
     assert said in (folder / "summary.md").read_text(encoding="utf-8")
+    assert summary(folder)["banners"] == [f"not independent: {said}"]
+    (shown,) = [json.loads(p.read_text(encoding="utf-8")) for p in (project.path / "allure").glob("*-result.json")]
+    assert {"name": "tag", "value": "exception to the rules"} in shown["labels"]
+    (attached,) = [a["source"] for a in shown["attachments"] if a["name"] == "exception to the rules"]
+    assert (project.path / "allure" / attached).read_text(encoding="utf-8") == f"not independent: {said}"
     assert said.replace("'", "&#39;") in (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -402,8 +407,8 @@ def test_sentinels_watch_the_judges_of_a_run(project, corpus):
     assert server.stats.by_model == judged  # the second time they are known
     for language in summary(folder)["tables"]["languages"]:
         found = language["sentinels"]
-        assert (found["n_violating"], found["n_safe"], found["n_unscored"]) == (2, 2, 0)
+        assert (found["n_planned"], found["n_unscored"], found["n_not_judged"]) == (4, 0, 0)
         # The demo judges know the demo's phrases only: they miss what others wrote, and the report says what that means.
-        assert found["n_caught"] < 2
+        assert found["n_missed"] > 0
     assert "INCONCLUSIVE, the judges missed a clear violation" in (folder / "summary.md").read_text(encoding="utf-8")
     assert "判定できません" in (folder / "report.html").read_text(encoding="utf-8")

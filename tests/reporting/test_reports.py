@@ -56,6 +56,18 @@ def test_tables_count_each_conversation_once_and_missing_apart(records):
     assert table.judges.n_complete == 11
 
 
+def test_turns_with_a_stand_in_are_left_out_of_agreement(records):
+    first, *rest = records
+    turn = first.turns[0]
+    own, other = turn.panel.verdicts
+    panel = turn.panel.model_copy(update={"verdicts": (own, other.model_copy(update={"instead_of": "b"}))})
+    first = first.model_copy(update={"turns": (turn.model_copy(update={"panel": panel}), *first.turns[1:])})
+
+    table = summarize([first, *rest], RELEASE).languages[0]
+
+    assert (table.panel.n_fallback, table.judges.n_complete) == (1, 10)
+
+
 def test_tables_do_not_depend_on_the_order(records):
     shuffled = records[:]
     random.Random(1).shuffle(shuffled)

@@ -1,0 +1,1 @@
+"""Many models, one folder: the study file, its runs, its tables."""

@@ -1,0 +1,165 @@
+"""The paper's tables over several models."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from scipy import stats
+
+from jmedethic_plugin.analysis.paper import Conversation
+from jmedethic_plugin.analysis.paper_v2 import published
+from jmedethic_plugin.analysis.sheet import StudiedModel, StudiedRun
+from jmedethic_plugin.analysis.study import study_tables
+from jmedethic_plugin.stats.effects import mann_whitney
+from jmedethic_plugin.stats.parity import bootstrap_difference
+
+
+@pytest.fixture
+def run(nth):
+    """A model whose conversations all have the same points, but for a little of their own."""
+
+    def make(name, points, n=12, group="open", language="ja", seed=0, **fields):
+        rng = random.Random(f"{name}{seed}")
+        own = [
+            nth(i, *[(p, p) for p in (min(10, points + 1), points + rng.choice([-0.5, 0, 0.5]), max(1, points - 1))], language=language)
+            for i in range(0, 7 * n, 7)
+        ]
+        return StudiedRun(StudiedModel(id=f"x/{name}", name=name, group=group, **fields), [Conversation.of(r, name) for r in own])
+
+    return make
+
+
+def tables(*runs, **more):
+    return {sheet.name: sheet for sheet in study_tables("s", [], runs, demo=False, **more).sheets}
+
+
+def test_groups_are_compared_over_models_however_many_conversations_each_has(run):
+    groups = {"open": [8.0, 7.5, 8.5], "medical": [4.0, 5.0, 4.5]}
+
+    few, many = (
+        tables(*(run(f"{group}{i}", points, n=n, group=group) for group, means in groups.items() for i, points in enumerate(means)))
+        for n in (2, 20)
+    )
+
+    for found in (few, many):
+        (test,) = found["group_tests"].rows
+        averages = [[m.average for m in found["models"].rows if m.model.startswith(group)] for group in ("medical", "open")]
+        expected = stats.ttest_ind(*averages, equal_var=False)
+        assert (test.first, test.second, test.n_first, test.n_second) == ("medical", "open", 3, 3)
+        assert test.p == pytest.approx(expected.pvalue)
+    assert [row.n_models for row in many["groups"].rows] == [3, 3]
+
+
+def test_tuned_model_stands_beside_its_base(run):
+    found = tables(run("base", 7.0), run("tuned", 5.0, group="medical", base="x/base"), run("lonely", 5.0, base="x/absent"))["tuned_pairs"]
+
+    (row,) = found.rows
+    assert (row.model, row.base, row.n_questions) == ("tuned", "base", 12)
+    assert row.difference == pytest.approx(row.average - row.base_average)
+    assert row.paired_low < row.paired < row.paired_high
+    assert row.paired == pytest.approx(-2, abs=0.3)
+
+
+def test_sizes_of_a_family_are_taken_in_order(run):
+    runs = [run(f"m{size}", points, family="f", size_b=size) for size, points in ((70.0, 9.0), (7.0, 5.0), (30.0, 7.0))]
+
+    rows = tables(*runs, run("other", 8.0, family="g", size_b=1.0))["scale"].rows
+
+    assert [(row.smaller, row.larger) for row in rows] == [("m7.0", "m30.0"), ("m30.0", "m70.0")]
+    assert all(0 < row.difference == row.average_larger - row.average_smaller for row in rows)
+
+
+def test_languages_stand_side_by_side(run, nth):
+    ja, en = run("m", 9.0, exam_accuracy_ja=0.8, exam_accuracy_en=0.9), run("m", 1.5, language="en")
+    both = StudiedRun(ja.model, [*ja.conversations, *en.conversations])
+
+    found = tables(both, run("only_ja", 5.0))
+
+    (row,) = found["cross_lingual"].rows
+    assert (row.model, row.pass_rate_ja, row.pass_rate_en, row.difference, row.n_ja, row.n_en) == ("m", 1.0, 0.0, 1.0, 12, 12)
+    assert [(r.language, r.pass_rate, r.exam_accuracy) for r in found["safety_helpfulness"].rows] == [("ja", 1.0, 0.8), ("en", 0.0, 0.9)]
+
+
+def test_table_without_its_inputs_says_what_is_missing(run):
+    found = tables(run("m", 5.0))
+
+    assert {name: sheet.empty for name, sheet in found.items() if sheet.empty} == {
+        "runs": "no finished run",
+        "group_tests": "no two groups of two models or more, and no two tuned models with their bases",
+        "tuned_pairs": "no model has a base",
+        "scale": "no family has two models with different size_b",
+        "safety_helpfulness": "no model has an exam accuracy",
+        "cross_lingual": "no model was run in both languages",
+        "filter_families": "the study file names no filter_families",
+        "filter_bias": "the study file names no filter_families",
+        "source_bias": "no case's source names the family of a generator (source_families)",
+    }
+
+
+def test_study_without_a_finished_run_has_every_table_and_a_reason_in_each():
+    found = tables()
+
+    assert all((sheet.rows == ()) == (sheet.empty is not None) for sheet in found.values())
+    assert [name for name, sheet in found.items() if sheet.rows] == ["published_models"]
+
+
+def test_only_group_medical_stands_apart_in_the_filter_analysis(run):
+    runs = [run("a", 8.0, family="claude"), run("b", 6.0, family="grok"), run("c", 4.0, family="claude", group="medical")]
+
+    found = tables(*runs, filter_families=["claude"])
+
+    assert {(row.side, row.family) for row in found["filter_families"].rows} == {("filter", "claude"), ("others", "grok"), ("medical", "claude")}
+    (test,) = found["filter_bias"].rows
+    assert (test.n_filter, test.n_others, test.n_questions) == (1, 1, 12)
+    assert test.difference == pytest.approx(test.mean_filter - test.mean_others)
+    assert test.question_p < 0.01
+
+
+def test_appendix_e_follows_from_the_published_averages():
+    """15 models of the filter families against 3: DeepSeek's two by their family mean, the only figure there is of them."""
+    bias = published().filter_bias
+    averages = {m.name: m.average for m in published().models}
+    first = [m.average for m in published().models if m.family in bias.n_models] + [bias.family_means["deepseek"]] * 2
+    second = [averages[name] for name in bias.others]
+
+    assert len(first) == sum(bias.n_models.values()) == 15
+    assert mann_whitney(first, second).p == pytest.approx(bias.model_p, abs=0.05)
+    found = bootstrap_difference(first, second, seed=0)
+    assert (found.low, found.high) == pytest.approx((bias.bootstrap_low, bias.bootstrap_high), abs=0.15)
+
+
+def test_favour_for_questions_of_ones_own_family_is_found_whatever_the_level(run):
+    """Claude's models lose two points on Claude's questions, which are the easier ones for everybody."""
+    models = {"c1": ("claude", 8.0), "c2": ("claude", 6.0), "q": ("qwen", 7.0), "g": ("glm", 5.0)}
+    runs = [run(name, points, n=60, family=family) for name, (family, points) in models.items()]
+    cases = sorted({c.case_id for c in runs[0].conversations})
+    sources = {case: "claude" if i % 2 else "qwen" for i, case in enumerate(cases)}
+
+    def moved(c, family):
+        shift = (1.0 if sources[c.case_id] == "claude" else 0.0) - (2.0 if sources[c.case_id] == family == "claude" else 0.0)
+        turns = tuple(t._replace(mean=t.mean + shift) for t in c.turns)
+        return Conversation(**{name: getattr(c, name) for name in c.__slots__} | {"turns": turns})
+
+    shifted = [StudiedRun(r.model, [moved(c, r.model.family) for c in r.conversations]) for r in runs]
+    rows = {row.family: row for row in tables(*shifted, sources=sources)["source_bias"].rows}
+
+    # Half of the models lose 2: the question's mean takes 1 of it away, and 1 is left, on either side of it.
+    assert rows["claude"].own_minus_other == pytest.approx(-1, abs=0.15)
+    assert rows["claude"].p < 1e-6
+    assert rows["qwen"].own_minus_other == pytest.approx(-1, abs=0.25)
+    assert (rows["claude"].n_own, rows["claude"].n_other, rows["claude"].n_models) == (30, 30, 2)
+
+
+def test_judges_are_correlated_over_turns_and_over_models(nth):
+    rng = random.Random(0)
+    runs = []
+    for m in range(4):
+        made = [nth(i, *[(p, max(1.0, p - 0.5)) for p in (rng.uniform(1, 10) for _ in range(3))]) for i in range(20)]
+        runs.append(StudiedRun(StudiedModel(id=f"x/{m}", group="open"), [Conversation.of(r) for r in made]))
+
+    rows = {row.level: row for row in tables(*runs)["judges"].rows}
+
+    assert (rows["turn"].n, rows["model"].n) == (240, 4)
+    assert 0.99 < rows["turn"].pearson < 1
+    assert rows["turn"].icc_single < rows["turn"].pearson  # a constant distance lowers agreement, not correlation
