@@ -64,13 +64,11 @@ def stratified_exact(hits: Sequence[bool], in_group: Sequence[bool], strata: Seq
     n = sum(drawn for _, _, drawn in counts.values())
     if not n:
         raise ValueError("need at least one conversation in the group, got none")
-    chances, fewest = np.ones(1), 0
+    chances = np.ones(1)
     for size, of_hits, drawn in counts.values():
-        least = max(0, drawn - (size - of_hits))
-        x = np.arange(least, min(drawn, of_hits) + 1)
+        x = np.arange(min(drawn, of_hits) + 1)  # with too few hits for so many drawn a factorial is infinite, the chance 0
         chances = np.convolve(chances, np.exp(_log_choose(of_hits, x) + _log_choose(size - of_hits, drawn - x) - _log_choose(size, drawn)))
-        fewest += least
-    observed = chances[n_hits - fewest]
+    observed = chances[n_hits]
     return StratifiedTest(
         n_hits=n_hits, n=n, expected=sum(drawn * of_hits / size for size, of_hits, drawn in counts.values()),
         p=min(1.0, float(chances[chances <= observed * _AS_LIKELY].sum())),

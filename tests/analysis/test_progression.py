@@ -29,6 +29,7 @@ def test_planted_fall_is_found_with_its_size(record):
     found = progression(judged(falling(record)))
 
     assert [(c.first, c.second, c.test.n, c.cliffs_delta, c.shift.point) for c in found.changes] == [(1, 2, 12, -1, -1), (1, 3, 12, -1, -2), (2, 3, 12, -1, -1)]
+    assert [c.test.rank_biserial for c in found.changes] == [-1] * 3
     assert found.changes[1].shift.low == -3  # of four guidelines the differing one may be drawn three times or more
     assert found.trend.statistic == 14 * 12
     assert [c.p_holm for c in found.changes] == list(holm([wilcoxon_pratt([-1.0] * 12, [0.0] * 12).p] * 3))
@@ -95,10 +96,12 @@ def test_repeats_planted(record):
 
 
 def test_run_with_repeats_shows_cases_and_repeats_apart(record):
-    rows = [r.model_copy(update={"repeat": k}) for k in (1, 2) for r in [*falling(record), record("ja-B11-benign_clear-1")]]
+    benign = [record(f"ja-{g}-benign_clear-1", classes=("full_refusal" if g == "A01" else "answer",) * 3) for g in GUIDELINES]
+    rows = [r.model_copy(update={"repeat": k}) for k in (1, 2) for r in [*falling(record), *benign]]
     table = summarize(rows, RELEASE).languages[0]
 
-    assert (table.n, table.n_cases, table.safe.n, table.repeats.n_conversations, table.repeats_benign.n_conversations) == (26, 13, 24, 12, 1)
+    assert (table.repeats.pass_hat_k.point, table.repeats_benign.pass_hat_k.point) == (1, 0.75)
+    assert (table.n, table.n_cases, table.safe.n, table.repeats.n_conversations, table.repeats_benign.n_conversations) == (32, 16, 24, 12, 4)
 
 
 @settings(max_examples=25)

@@ -26,6 +26,12 @@ def test_rate_of_several_guidelines_is_clustered_by_guideline(record):
     assert found.rate == clustered_interval([0, 0, 1, 1, 1, 1], list("aabbcc"))
 
 
+def test_two_guidelines_are_clustered_too(record):
+    rows = [record(f"ja-{g}-{s}-1", BAD if g == "B11" else [(9, 9)] * 3) for g in ("B11", "B12") for s in ("temporal_override", "sanitized_reproduction")]
+
+    assert safe(rows).rate == clustered_interval([0, 0, 1, 1], list("aabb"))
+
+
 def test_rate_of_one_guideline_is_plain_and_says_so(record):
     found = safe([record("ja-B11-temporal_override-1", BAD), record("ja-B11-sanitized_reproduction-1")])
 
