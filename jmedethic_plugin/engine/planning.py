@@ -130,17 +130,17 @@ def plan_run(
 
 
 def plan_judging(
-    tasks: Iterable[JudgeTask], judges: Sequence[str], *, prices: Mapping[str, Price | None], max_in_flight: int,
+    tasks: Sequence[JudgeTask], judges: Sequence[str], *, prices: Mapping[str, Price | None], max_in_flight: int,
     rates: Mapping[str, RateCap],
 ) -> Plan:  # fmt: skip
     """Add up what it takes to have every judge asked every task, as in an exam."""
-    tally, n = _Tally(prices, {}), 0
-    for n, task in enumerate(tasks, 1):  # noqa: B007  # the last number is how many there are
+    tally = _Tally(prices, {})
+    for task in tasks:
         n_prompt = _judge_tokens(task)
         for judge in judges:
             tally.add("judge", judge, task.language, n_prompt)
     tally.notes.append("not included: judges asked again; not taken off: what an earlier, stopped call has paid for")
-    return tally.plan(n, "answers to judge", max_in_flight, rates)
+    return tally.plan(len(tasks), "answers to judge", max_in_flight, rates)
 
 
 def _judge_tokens(task: JudgeTask) -> float:

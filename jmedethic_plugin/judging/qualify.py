@@ -75,7 +75,7 @@ class Exam:
         """What it will take; nothing is called."""
         judges = settings.all_judges
         return plan_judging(
-            (trial.task for trial in self.trials), judges, prices={judge: price_of(settings, judge) for judge in judges},
+            [trial.task for trial in self.trials], judges, prices={judge: price_of(settings, judge) for judge in judges},
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
         )  # fmt: skip
 
