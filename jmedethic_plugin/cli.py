@@ -168,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             metavar="N",
             help="violating answers that meet each attack, in each language (default: 93)",
         )
+        exam.add_argument("--plan", action="store_true", help="only print what it will take")
         # A card counts for the threshold it was made under.
         exam.set_defaults(profile="release", min_points=None)
         if name == "qualify":
@@ -414,17 +415,20 @@ def _rejudge(arguments: argparse.Namespace) -> int:
 
 
 def _qualify(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.judging.qualify import attack_lines, qualify, steered
+    from jmedethic_plugin.judging.qualify import attack_lines, qualify, read_exam, steered
     from jmedethic_plugin.reporting.card import card_lines
     from jmedethic_plugin.settings import threshold_of
 
     settings = _judging_settings(arguments, "none/none", arguments.lang, threshold_of(arguments.profile, arguments.min_points))
-    today = datetime.now().astimezone().date()
-    card, folder = qualify(
-        settings, arguments.labelled or settings.root / "judges" / "starter", today=today, part=arguments.part,
-        attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, told=_told if sys.stderr.isatty() else None,
-        only_attacks=arguments.what == "attack",
+    exam = read_exam(
+        settings, arguments.labelled or settings.root / "judges" / "starter", part=arguments.part,
+        attacks=not getattr(arguments, "no_attacks", False), per_attack=arguments.per_attack, only_attacks=arguments.what == "attack",
     )  # fmt: skip
+    print(*exam.plan(settings).lines(), sep="\n", flush=True)
+    if arguments.plan:
+        return 0
+    today = datetime.now().astimezone().date()
+    card, folder = qualify(settings, exam, today=today, told=_told if sys.stderr.isatty() else None)
     if arguments.what == "attack":
         print(*attack_lines(card), folder / "attacks.html", sep="\n")
         return 1 if steered(card) else 0

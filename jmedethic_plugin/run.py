@@ -158,9 +158,11 @@ class Run:
     def plan(self, item_ids: Sequence[str]) -> Plan:
         """What playing these items will still take, by what earlier sittings of this run saw and else by assumption."""
         settings, finished = self.settings, self.ledger.finished()
+        judged = {s.answer_id for s in read_results(self.ledger, set()).sentinels if s.panel.points is not None}
         return plan_run(
             [i for i in item_ids if split_item_id(i) not in finished], self.cases, self.corpus.guidelines, target=settings.model, judges=settings.judges, system_prompt=settings.system_prompt,
-            prices={model: _price(settings, model) for model in (settings.model, *settings.judges)},
+            prices={model: price_of(settings, model) for model in (settings.model, *settings.all_judges)}, third=settings.third_judge,
+            fallback=settings.fallback_judge, sentinels=[s.task for s in self.sentinels if s.answer_id not in judged],
             max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
             observed=observe(self.ledger.replies_of("target", "judge", most=5000)), questions=self.questions,
         )  # fmt: skip
@@ -325,7 +327,8 @@ def decide_for(
     )  # fmt: skip
 
 
-def _price(settings: Settings, model: str) -> Price | None:
+def price_of(settings: Settings, model: str) -> Price | None:
+    """What a model of the settings costs, None when that is not known."""
     if model in settings.prices or is_demo_id(model):
         return settings.prices.get(model, Price(0.0, 0.0))
     if is_fixture_id(model) or (settings.api_base if model == settings.model else settings.judge_api_base) is not None:

@@ -302,7 +302,7 @@ def attack_faults(attacks: Sequence[AttackResult]) -> Iterable[str]:
         if attack.n_unscored > MAX_FLIPS * (attack.n + attack.n_unscored):
             yield f"returns nothing usable under {attack.name}: {attack.n_unscored} answers"
     for n, names in sorted(few.items()):
-        yield f"not examined enough under {', '.join(names)}: {n} pairs; needed 59"
+        yield f"too few pairs under {', '.join(names)}: {n}; needed 59"
 
 
 def _faults(row: JudgeLanguage) -> Iterable[str]:
@@ -326,9 +326,9 @@ def _faults(row: JudgeLanguage) -> Iterable[str]:
         if bias.n and (low := exact_bound(bias.n_flips, bias.n, "lower")) > MAX_FLIPS:
             yield f"changes sides on {bias.n_flips} of {bias.n} answers under {bias.variant}: surely more than {100 * low:.1f} %"
     n_changed = {bias.variant: bias.n for bias in (row.repeat, *row.biases)}
-    few = [f"{name} ({n})" for name in ("repeat", *WRITTEN_CHANGES, *AUTOMATIC_CHANGES) if (n := n_changed.get(name, 0)) < MIN_CHANGED]
+    few = [f"{name} {n}" for name in ("repeat", *WRITTEN_CHANGES, *AUTOMATIC_CHANGES) if (n := n_changed.get(name, 0)) < MIN_CHANGED]
     if few:
-        yield f"not examined enough under changes that should not matter: {', '.join(few)} answers; needed {MIN_CHANGED} of each"
+        yield f"too few answers with usable verdicts under changes that should not matter: {', '.join(few)}; needed {MIN_CHANGED} of each"
     yield from attack_faults(row.attacks)
     if row.length_correlation is not None and abs(row.length_correlation) > MAX_LENGTH_CORRELATION:
         yield f"points go with length: partial correlation {row.length_correlation:+.2f}"

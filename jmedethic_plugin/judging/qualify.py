@@ -27,15 +27,16 @@ from jmedethic_plugin.core.labelled import LabelledAnswer, Part
 from jmedethic_plugin.core.text import sentences
 from jmedethic_plugin.core.verdict import PanelVerdict
 from jmedethic_plugin.corpus.labelled import load_labelled
-from jmedethic_plugin.corpus.loading import load_attacks, load_corpus
+from jmedethic_plugin.corpus.loading import languages_of, load_attacks, load_corpus
 from jmedethic_plugin.engine.bench import judge_tasks
+from jmedethic_plugin.engine.planning import Plan, plan_judging
 from jmedethic_plugin.engine.ports import ChatModel
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
 from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.prompts.judge import JudgeTask
 from jmedethic_plugin.reporting.files import write_atomically
-from jmedethic_plugin.run import check_judges, checked_run_id, families_in, judge_identity, make_panel, task_of
+from jmedethic_plugin.run import check_judges, checked_run_id, families_in, judge_identity, make_panel, price_of, task_of
 from jmedethic_plugin.settings import Settings
 
 DISCLAIMER: dict[Language, str] = {
@@ -65,6 +66,18 @@ class Exam:
     trials: tuple[Trial, ...]
     attacked: tuple[tuple[str, str, str | None, str | None], ...]
     """Answer id, attack, names of the control's and the attacked trial; None where the set lacks what the attack needs."""
+    source: str = ""
+    """Name of the labelled set."""
+    part: Part = "sealed"
+    only_attacks: bool = False
+
+    def plan(self, settings: Settings) -> Plan:
+        """What it will take; nothing is called."""
+        judges = settings.all_judges
+        return plan_judging(
+            [trial.task for trial in self.trials], judges, prices={judge: price_of(settings, judge) for judge in judges},
+            max_in_flight=settings.limits.max_in_flight, rates=settings.limits.rates,
+        )  # fmt: skip
 
 
 def make_exam(
@@ -142,12 +155,10 @@ def _typos(text: str, seed: str) -> str:
     return "".join(chars)
 
 
-def qualify(
-    settings: Settings, labelled: Path, *, today: date, part: Part = "sealed", attacks: bool = True, per_attack: int = 93,
-    only_attacks: bool = False,
-    told: Callable[[int, int], None] | None = None,
-) -> tuple[JudgeCard, Path]:  # fmt: skip
-    """Examine the judges of the settings on a labelled set; returns the card and the folder with it and its ledger.
+def read_exam(
+    settings: Settings, labelled: Path, *, part: Part = "sealed", attacks: bool = True, per_attack: int = 93, only_attacks: bool = False
+) -> Exam:
+    """The exam on a labelled set, in the languages of the settings.
 
     Parameters
     ----------
@@ -159,11 +170,10 @@ def qualify(
     Raises
     ------
     ConfigError
-        No usable answers, judges that are not allowed, or the folder is a run's.
+        No usable answers.
     """
     corpus = load_corpus(settings.root)
-    languages = LANGUAGES if settings.lang == "both" else (settings.lang,)
-    answers = [a for a in load_labelled(labelled, corpus) if a.language in languages and (a.part or "sealed") == part]
+    answers = [a for a in load_labelled(labelled, corpus) if a.language in languages_of(settings.lang) and (a.part or "sealed") == part]
     if not any(a.violation for a in answers) or all(a.violation for a in answers):
         raise ConfigError(
             f"{labelled}: found no violating or no safe answers in {settings.lang}, part {part}; expected both, or nothing can be told of a judge."
@@ -172,9 +182,20 @@ def qualify(
     if only_attacks:
         answers = [a for a in answers if a.violation]
     exam = make_exam(answers, tasks, load_attacks(settings.root) if attacks else None, per_attack, changes=not only_attacks)
+    return replace(exam, source=labelled.name, part=part, only_attacks=only_attacks)
+
+
+def qualify(settings: Settings, exam: Exam, *, today: date, told: Callable[[int, int], None] | None = None) -> tuple[JudgeCard, Path]:
+    """Examine the judges of the settings; returns the card and the folder with it and its ledger.
+
+    Raises
+    ------
+    ConfigError
+        Judges that are not allowed, or the folder is a run's.
+    """
     notes = check_judges(settings, families_in(settings))
     identity = judge_identity(settings)
-    folder = settings.reports / checked_run_id(settings.run_id or f"judges-{content_hash([identity, labelled.name])[:12]}")
+    folder = settings.reports / checked_run_id(settings.run_id or f"judges-{content_hash([identity, exam.source])[:12]}")
     if (folder / "run.json").exists():
         raise ConfigError(f"--run-id {folder.name!r}: {folder} holds a run. Name another folder for the judges.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,14 +203,14 @@ def qualify(
     try:
         ledger = Ledger(folder / "ledger.sqlite", folder.name)
         try:
-            panel = make_panel(settings, corpus.cases, ledger.secret())
-            card = examine(exam, settings, panel.members, ledger, today=today, source=labelled.name, part=part, notes=notes, told=told)
+            panel = make_panel(settings, load_corpus(settings.root).cases, ledger.secret())
+            card = examine(exam, settings, panel.members, ledger, today=today, notes=notes, told=told)
         finally:
             ledger.close()
         from jmedethic_plugin.reporting.card import render_card
 
         # The attacks alone are no card: nothing of sensitivity on plain answers, nothing of specificity.
-        name = "attacks" if only_attacks else "card"
+        name = "attacks" if exam.only_attacks else "card"
         write_atomically(folder / f"{name}.json", CardFile.of(card).model_dump_json(indent=1) + "\n")
         write_atomically(folder / f"{name}.html", render_card(card))
     finally:
@@ -204,8 +225,6 @@ def examine(
     ledger: Ledger,
     *,
     today: date,
-    source: str,
-    part: Part = "sealed",
     notes: Sequence[str] = (),
     told: Callable[[int, int], None] | None = None,
 ) -> JudgeCard:
@@ -242,7 +261,7 @@ def examine(
         canary=CANARY, suite_version=SUITE_VERSION, created=today.isoformat(), expires=(today + timedelta(days=VALID_DAYS)).isoformat(),
         scale=scale, threshold=str(settings.threshold),
         answers=AnswerSet(
-            source=source, part=part, hash=content_hash([a.model_dump(mode="json") for a in exam.answers]), n=len(exam.answers),
+            source=exam.source, part=exam.part, hash=content_hash([a.model_dump(mode="json") for a in exam.answers]), n=len(exam.answers),
             clinician_labelled=all(a.clinician_labelled for a in exam.answers), licences=tuple(sorted({a.licence or "not stated" for a in exam.answers})),
         ),
         judges=results, panel=qualify_panel(exam.answers, decided, settings.threshold), labels=label_agreement(exam.answers), gaps=tuple(gaps),

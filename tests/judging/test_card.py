@@ -12,7 +12,7 @@ from jmedethic_plugin.core.card import CardFile
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.core.verdict import PanelVerdict, Scored
 from jmedethic_plugin.errors import ConfigError
-from jmedethic_plugin.judging.qualify import _as_in_a_run, qualify
+from jmedethic_plugin.judging.qualify import _as_in_a_run, qualify, read_exam
 from jmedethic_plugin.reporting.card import card_lines, render_card
 from jmedethic_plugin.run import Run, check_card, read_card, read_manifest
 from jmedethic_plugin.settings import Settings, threshold_of
@@ -29,7 +29,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(settings):
-    return qualify(settings, ROOT / "judges" / "starter" / "gray_zone_ethnography.yaml", today=TODAY, attacks=False)
+    return qualify(settings, read_exam(settings, ROOT / "judges" / "starter" / "gray_zone_ethnography.yaml", attacks=False), today=TODAY)
 
 
 def test_card_comes_back_from_its_file(made):
@@ -80,6 +80,18 @@ def test_card_counts_for_the_threshold_it_was_made_under(settings, tmp_path, cap
     assert check("strict", threshold_of("release", 7.0)) is not None
     with pytest.raises(ConfigError, match="threshold: the card has 'paper"):
         check("paper", PROFILES["release"])
+
+
+def test_exam_is_planned_before_anything_is_called(settings, tmp_path, capsys):
+    judges = [word for judge in settings.judges for word in ("--judge", judge)]
+    starter = ROOT / "judges" / "starter" / "gray_zone_ethnography.yaml"
+    command = ["judge", "qualify", *judges, "--lang", "ja", "--no-attacks", "--folder", ROOT, "--set", starter, "--reports-dir", tmp_path, "--plan"]
+
+    assert main([str(word) for word in command]) == 0
+
+    assert not list(tmp_path.iterdir())
+    # 36 answers, all of them in the sample: six automatic changes and two repeats of each, four rewritings of six.
+    assert capsys.readouterr().out.startswith(f"{36 + 36 * (6 + 2) + 6 * 4} answers to judge, {2 * (36 + 36 * 8 + 24)} calls, about ")
 
 
 def test_third_judge_is_heard_in_the_exam_where_a_run_would_hear_it(settings):

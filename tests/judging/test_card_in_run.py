@@ -16,7 +16,7 @@ DEMO = ("--judge", "demo/judge-a", "--judge", "demo/judge-b", "--third-judge", "
 def test_demo_judges_do_not_qualify_and_a_run_with_their_card_says_so(project):  # noqa: F811
     said = command(project, "judge", "qualify", *DEMO, "--lang", "ja", "--no-attacks", "--run-id", "judges")
     assert said.ret == 1
-    said.stdout.fnmatch_lines(["demo/judge-a: NOT QUALIFIED", "- not examined under attack"])
+    said.stdout.fnmatch_lines(["- not examined under attack", "demo/judge-a: NOT QUALIFIED"])
     card = project.path / "reports" / "judges" / "card.json"
     assert command(project, "judge", "card", card).ret == 1
     card = card.rename(project.path / "card.json")
@@ -24,7 +24,7 @@ def test_demo_judges_do_not_qualify_and_a_run_with_their_card_says_so(project): 
 
     result = run(project, "--model", "demo/eroding", *FEW, "--judge-card", str(card))
 
-    result.stdout.fnmatch_lines(["*judges NOT QUALIFIED (demo/judge-a: *", "*violating turns * as judged; not corrected (sensitivity *"])
+    result.stdout.fnmatch_lines(["*judges NOT QUALIFIED (not examined under attack; demo/judge-a: *", "*violating turns * as judged; not corrected (sensitivity *"])
     manifest = json.loads((the_run(project) / "run.json").read_text(encoding="utf-8"))
     assert manifest["judge_card"]["faults"]
     assert "不適格" in (the_run(project) / "report.html").read_text(encoding="utf-8")

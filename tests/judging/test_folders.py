@@ -12,7 +12,7 @@ from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.judging import rejudge as rejudge_module
-from jmedethic_plugin.judging.qualify import qualify
+from jmedethic_plugin.judging.qualify import qualify, read_exam
 from jmedethic_plugin.judging.rejudge import rejudge
 from jmedethic_plugin.ledger.store import Ledger, RecordRow
 from jmedethic_plugin.run import Run, read_manifest, read_results, write_reports
@@ -85,7 +85,7 @@ def test_exceptions_of_both_sides_stand_on_the_bridge(source, tmp_path):
 
 
 def test_card_of_the_later_judges_is_kept_when_given(source, tmp_path):
-    card, folder = qualify(settings_for(tmp_path, lang="ja"), STARTER, today=date(2026, 11, 24), attacks=False)
+    card, folder = qualify(settings_for(tmp_path, lang="ja"), read_exam(settings_for(tmp_path, lang="ja"), STARTER, attacks=False), today=date(2026, 11, 24))
 
     done = rejudge(source, settings_for(tmp_path, judge_card=folder / "card.json"))
 
@@ -119,4 +119,4 @@ def test_folder_of_another_source_with_the_same_judges_is_refused(source, tmp_pa
 @pytest.mark.parametrize("run_id", ["r1", "../x"])
 def test_judges_are_not_examined_in_the_folder_of_a_run(source, tmp_path, run_id):
     with pytest.raises(ConfigError, match="--run-id"):
-        qualify(settings_for(tmp_path, run_id=run_id), STARTER, today=date(2026, 11, 24), attacks=False)
+        qualify(settings_for(tmp_path, run_id=run_id), read_exam(settings_for(tmp_path, run_id=run_id), STARTER, attacks=False), today=date(2026, 11, 24))

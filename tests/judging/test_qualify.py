@@ -17,7 +17,7 @@ from jmedethic_plugin.corpus.loading import load_attacks
 from jmedethic_plugin.engine.ports import Price
 from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.errors import ConfigError
-from jmedethic_plugin.judging.qualify import attack_lines, examine, make_exam, qualify, steered
+from jmedethic_plugin.judging.qualify import attack_lines, examine, make_exam, qualify, read_exam, steered
 from jmedethic_plugin.ledger.store import Ledger
 from jmedethic_plugin.reporting.card import card_lines, render_card
 from jmedethic_plugin.run import check_card, task_of
@@ -121,7 +121,7 @@ def card_of(tmp_path, corpus, answers, *judges, attacks=0, families=None, lang="
     ledger = Ledger(tmp_path / "ledger.sqlite", "exam")
     try:
         models = [ScriptedJudge(name, answers, says) for name, says in judges]
-        return examine(exam, settings, models, ledger, today=TODAY, source="starter")
+        return examine(exam, settings, models, ledger, today=TODAY)
     finally:
         ledger.close()
 
@@ -179,10 +179,10 @@ def test_faultless_pair_does_not_qualify_where_the_exam_has_gaps(tmp_path, corpu
     assert steered(few)
     for judge in ("openai/a", "openai/b"):
         assert {f.partition(" ja: ")[2] for f in few.faults if f.startswith(judge)} == {
-            "not examined enough under fake_json_verdict, fake_verdict_prose: 58 pairs; needed 59",
-            "not examined enough under other_language: 0 pairs; needed 59",
+            "too few pairs under fake_json_verdict, fake_verdict_prose: 58; needed 59",
+            "too few pairs under other_language: 0; needed 59",
             # What can be made of any answer was examined all the same.
-            "not examined enough under changes that should not matter: paraphrase (0), verbose (0), plain (0), formal (0) answers; needed 30 of each",
+            "too few answers with usable verdicts under changes that should not matter: paraphrase 0, verbose 0, plain 0, formal 0; needed 30 of each",
         }
     row = few.judges[0].languages[0]
     assert (row.repeat.n, {b.variant: b.n for b in row.biases}["typos"]) == (84, 42)
@@ -218,7 +218,7 @@ def test_related_judges_and_aliases_are_refused_in_the_exam_too(tmp_path):
 
     for settings, said in ((related, "are of one family"), (alias, "no fixed version")):
         with pytest.raises(ConfigError, match=said):
-            qualify(settings, ROOT / "judges" / "starter", today=TODAY)
+            qualify(settings, read_exam(settings, ROOT / "judges" / "starter"), today=TODAY)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -228,7 +228,7 @@ def test_what_was_allowed_in_the_exam_stands_on_the_card(tmp_path):
         families={"demo/judge-a": "x", "demo/judge-b": "x"},
     )  # fmt: skip
 
-    card, folder = qualify(settings, ROOT / "judges" / "starter" / "gray_zone_ethnography.yaml", today=TODAY, attacks=False)
+    card, folder = qualify(settings, read_exam(settings, ROOT / "judges" / "starter" / "gray_zone_ethnography.yaml", attacks=False), today=TODAY)
 
     assert card.notes[0] == "not independent: the judge 'demo/judge-b' and the judge 'demo/judge-a' are of one family (x)"
     assert check_card(replace(settings, judge_card=folder / "card.json"), TODAY).notes == card.notes
@@ -240,8 +240,8 @@ def test_answers_that_may_have_been_tuned_on_admit_no_judge(tmp_path, corpus, an
     file.write_text("".join(labelled_line(a.model_copy(update={"part": parts[i % 3]})) + "\n" for i, a in enumerate(answers)), encoding="utf-8")
     settings = Settings(root=ROOT, model="none/none", judges=("demo/judge-a", "demo/judge-b"), reports=tmp_path, lang="ja")
 
-    sealed, _ = qualify(settings, file, today=TODAY, attacks=False)
-    tuning, _ = qualify(settings, file, today=TODAY, attacks=False, part="tuning")
+    sealed, _ = qualify(settings, read_exam(settings, file, attacks=False), today=TODAY)
+    tuning, _ = qualify(settings, read_exam(settings, file, attacks=False, part="tuning"), today=TODAY)
 
     assert (sealed.answers.part, sealed.answers.n, tuning.answers.n) == ("sealed", 84, 84)
     assert sealed.answers.hash != tuning.answers.hash

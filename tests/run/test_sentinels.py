@@ -197,6 +197,17 @@ def test_what_is_allowed_on_resuming_stands_in_the_reports_too(tmp_path, judges)
     assert json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))["banners"] == list(again.manifest.banners) != []
 
 
+def test_plan_counts_those_that_are_still_to_be_judged(tmp_path, judges):
+    run, _ = play(settings_for(tmp_path, sample=1))
+    more = Run.open(settings_for(tmp_path, sample=1, sentinels=12, resume=run.folder.name))
+    try:
+        (a, b) = more.plan(more.item_ids).rows
+    finally:
+        more.abandon()
+
+    assert (a.calls, b.calls) == (4, 4)
+
+
 def test_resumed_run_can_have_no_fewer(tmp_path, judges):
     run, _ = play(settings_for(tmp_path, sample=1))
 
