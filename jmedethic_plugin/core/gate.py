@@ -172,7 +172,7 @@ CriterionName = Literal[
 ]  # fmt: skip
 
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 6}
-"""6, because pytest uses 2 to 5 for its own ends."""
+"""6, because pytest uses 2 to 5 for its own ends (and from 9.2 on also 6, for more warnings than `--max-warnings` allows)."""
 
 
 class Criterion(Value):
