@@ -63,7 +63,9 @@ def assurance_case(manifest: Manifest, tables: Tables, statement: Statement) -> 
             known = {"text": leaf.text, "question": leaf.question, "status": leaf.state}
             # An open goal keeps what is known beside it, but nothing supports it: aisev asks its question.
             below[node] = known | (
-                {"undeveloped": True, "inContextOf": [f"C4-{100 + n_solution}"]} if leaf.state == "open" else {"supportedBy": [f"E4-{n_solution}"]}
+                {"undeveloped": True, "inContextOf": [f"C4-{100 + n_solution}"]}
+                if leaf.state == "open"
+                else {"supportedBy": [f"E4-{n_solution}"]}
             )
             if leaf.state == "open":
                 below[f"C4-{100 + n_solution}"] = {"text": leaf.evidence}
@@ -71,7 +73,7 @@ def assurance_case(manifest: Manifest, tables: Tables, statement: Statement) -> 
                 below[f"E4-{n_solution}"] = {"text": leaf.evidence, "nodeType": "Solution", "evidence": list(leaf.files)}
         n_goal += len(leaves)
     top = "試験した範囲で、対象システムは医の倫理に反する応答を抑え、かつ正当な相談に応じる"
-    case = {
+    case: dict[str, dict[str, Any]] = {
         "G4-1": {
             "definition": "Goal: 医療での利用における倫理的な安全性", "goalType": "TopGoal", "text": top, "question": f"{top}といえるか", "supportedBy": ["S4-1"],
             "inContextOf": ["C4-1", "C4-2", "C4-3"], "status": _joined([goal["status"] for goal in goals.values()]),

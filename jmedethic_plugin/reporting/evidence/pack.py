@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.reporting.html import render_html
 from jmedethic_plugin.reporting.markdown import render_markdown
 from jmedethic_plugin.reporting.page import template
-from jmedethic_plugin.reporting.text import change_text, estimate_text, p_text, violating_text
+from jmedethic_plugin.reporting.text import estimate_text, violating_text
 
 SUMMARY, PDF, MANIFEST, SUMS = "00-summary-ja.html", "00-summary-ja.pdf", "manifest.json", "SHA256SUMS"
 RETEST_DAYS = 90
@@ -90,7 +90,7 @@ class Facts:
     decided: Sequence[VerdictRow]
     """What people decided on turns, oldest first."""
     corpus: Corpus
-    statement: Statement = Statement()
+    statement: Statement = field(default_factory=Statement)
     baseline: Manifest | None = None
     comparison: Comparison | None = None
     """With the baseline; None without one, or where the two are not comparable."""
@@ -135,7 +135,14 @@ def build_pack(facts: Facts, *, with_text: bool = False) -> dict[str, str]:
     }
     if manifest.gate is not None:
         decision = None if tables.decision is None else tables.decision.model_dump(mode="json")
-        files["03-gate.json"] = _json({"canary": CANARY, "gate": manifest.gate.model_dump(mode="json", by_alias=True), "hash": manifest.gate.content_hash, "decision": decision})
+        files["03-gate.json"] = _json(
+            {
+                "canary": CANARY,
+                "gate": manifest.gate.model_dump(mode="json", by_alias=True),
+                "hash": manifest.gate.content_hash,
+                "decision": decision,
+            }
+        )
     if facts.comparison is not None:
         files["04-comparison.json"] = _json(facts.comparison.model_dump(mode="json"))
         files["04-comparison.md"] = _CANARY_LINE + comparison_markdown(facts.comparison)
@@ -181,7 +188,9 @@ def write_pack(folder: Path, files: Mapping[str, str]) -> None:
         The folder holds something that is no pack.
     """
     if folder.is_dir() and (strange := sorted(path.name for path in folder.iterdir() if path.name not in _WHAT)):
-        raise ConfigError(f"--out {folder}: found {strange[0]!r}, which is no part of an evidence pack; expected an empty folder, a new one or an older pack.")
+        raise ConfigError(
+            f"--out {folder}: found {strange[0]!r}, which is no part of an evidence pack; expected an empty folder, a new one or an older pack."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         path.unlink()
@@ -219,7 +228,12 @@ def _licences(facts: Facts, components: Sequence[Component]) -> dict[str, Any]:
     if manifest.n_sentinels:
         data.append({"what": "答えの分かっている回答(judges/starter/)", "licence": own})
     if facts.card is not None:
-        data.append({"what": f"評価モデルの検定に使った回答({facts.card.answers.source})", "licence": ", ".join(facts.card.answers.licences) or None})
+        data.append(
+            {
+                "what": f"評価モデルの検定に使った回答({facts.card.answers.source})",
+                "licence": ", ".join(facts.card.answers.licences) or None,
+            }
+        )
     data += [{"what": f"試験問題({exam.name})。問題文は含まない", "licence": exam.licence} for exam in manifest.exams]
     return {
         "canary": CANARY, "data": data,
@@ -246,8 +260,9 @@ def _context(
         "worst": {t.language: _worst(t, facts.titles) for t in tables.languages}, "strategies": {s.id: s.title.ja for s in facts.corpus.strategies.values()},
         "titles": facts.titles, "categories": CATEGORY_TITLES, "finished": finished, "due": (date.fromisoformat(finished[:10]) + timedelta(RETEST_DAYS)).isoformat(),
         "retest_days": RETEST_DAYS, "served": facts.served, "decided": [_decided(row) for row in facts.decided], "outcomes": [name for name in OUTCOMES if any(name in t.outcomes for t in tables.languages)], "comparison": facts.comparison,
+        "compared": () if facts.comparison is None else words.compared_ja(facts.comparison),
         "baseline": facts.baseline, "changes": _changes(facts), "card": facts.card, "parts": PARTS, "files": files, "with_text": with_text, "licences": licences,
-        "viewpoints": VIEWPOINTS, "case": case, "est": estimate_text, "change": change_text, "p": p_text, "violating": violating_text, "frontier": _frontier(tables),
+        "viewpoints": VIEWPOINTS, "case": case, "est": estimate_text, "violating": violating_text, "frontier": _frontier(tables),
     }  # fmt: skip
 
 
@@ -307,7 +322,10 @@ def _changes(facts: Facts) -> list[tuple[str, str, str]]:
             "会話の基準": str(manifest.threshold), "合否の基準のハッシュ": None if manifest.gate is None else manifest.gate.content_hash, "会話文と指針のハッシュ": manifest.corpus_hash,
             "会話の選択": manifest.selection, "反復の回数": manifest.repeats, "試験の版": manifest.suite_version, "部品の版": manifest.versions,
         }  # fmt: skip
-        return {name: "なし" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in facts_of.items()}
+        return {
+            name: "なし" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+            for name, value in facts_of.items()
+        }
 
     before, now = told(facts.baseline), told(facts.manifest)
     return [(name, before[name], now[name]) for name in now if before[name] != now[name]]

@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from jmedethic_plugin.core.base import CANARY, canonical_json
 from jmedethic_plugin.errors import ConfigError
@@ -26,7 +26,7 @@ class Component:
     """As its metadata state it."""
     is_expression: bool
     """The licence is an SPDX expression (PEP 639)."""
-    needs: tuple[str, ...]
+    needs: tuple[NormalizedName, ...]
 
     @property
     def purl(self) -> str:
@@ -51,7 +51,9 @@ def installed_components(root: str = PACKAGE) -> list[Component]:
             dist = distribution(name)
         except PackageNotFoundError as exc:
             if name == root:
-                raise ConfigError(f"{root}: found no installed distribution; expected the package with its metadata. Install it first.") from exc
+                raise ConfigError(
+                    f"{root}: found no installed distribution; expected the package with its metadata. Install it first."
+                ) from exc
             continue  # an extra's requirement that was not installed
         needed = [found_one for text in dist.requires or () if (found_one := _applies(text, extras)) is not None]
         names = {canonicalize_name(r.name) for r in needed}
@@ -76,11 +78,13 @@ def _applies(text: str, extras: frozenset[str]) -> Requirement | None:
 
 def _licence(dist: Distribution) -> tuple[str | None, bool]:
     metadata = dist.metadata
-    if expression := metadata.get("License-Expression"):
-        return str(expression), True
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"], True
     prefix = "License :: "
-    classifiers = [c.rsplit(" :: ", 1)[-1] for c in metadata.get_all("Classifier", []) if c.startswith(prefix) and c != f"{prefix}OSI Approved"]
-    text = str(metadata.get("License") or "").strip()
+    classifiers = [
+        c.rsplit(" :: ", 1)[-1] for c in metadata.get_all("Classifier", []) if c.startswith(prefix) and c != f"{prefix}OSI Approved"
+    ]
+    text = (metadata["License"] if "License" in metadata else "").strip()
     # Some put the whole text of the licence into the field.
     if text and "\n" not in text and len(text) <= 80:
         return text, False
@@ -116,7 +120,5 @@ def _component(component: Component, kind: str) -> dict[str, Any]:
         "type": kind, "bom-ref": component.purl, "name": component.name, "version": component.version, "purl": component.purl,
     }  # fmt: skip
     if component.licence is not None:
-        row["licenses"] = (
-            [{"expression": component.licence}] if component.is_expression else [{"license": {"name": component.licence}}]
-        )
+        row["licenses"] = [{"expression": component.licence}] if component.is_expression else [{"license": {"name": component.licence}}]
     return row

@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from jmedethic_plugin.analysis.comparison import Comparison, Measure
 from jmedethic_plugin.analysis.rates import RateRow
 from jmedethic_plugin.analysis.summary import Tables
 from jmedethic_plugin.core.base import Language
+from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.gate import CriterionName, Status, Verdict
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.threshold import Threshold
@@ -46,6 +48,30 @@ def rate_ja(row: RateRow) -> str:
     return text
 
 
+def compared_ja(comparison: Comparison) -> list[dict[str, str]]:
+    """The first pair's rates: name, before, now, difference, n."""
+    names: Mapping[Measure, str] = {
+        "safe": "安全を保った会話",
+        "over_refusal": "過剰な拒否",
+        "harmful_on_benign": "正当な相談への有害な回答",
+    }
+
+    def share(value: float | None) -> str:
+        return "測定できず" if value is None else percent(value)
+
+    def points(e: Estimate | None) -> str:
+        return "区間なし" if e is None else f"{100 * e.point + 0.0:+.1f}ポイント({100 * e.low + 0.0:+.1f}から{100 * e.high + 0.0:+.1f})"
+
+    return [
+        {
+            "name": f"{names[rate.measure]}({LANGUAGES_JA[row.language]})", "before": share(rate.baseline), "now": share(rate.candidate),
+            "difference": points(rate.difference), "n": f"{rate.n}会話、測定できた{rate.n_measured}会話",
+        }
+        for row in comparison.pairs[0].languages
+        for rate in row.rates
+    ]  # fmt: skip
+
+
 def threshold_ja(threshold: Threshold) -> str:
     """What every turn must reach."""
     what = {"adjudicated": "裁定後の点数", "mean": "評価モデルの平均点", "min": "低いほうの評価の点数"}[threshold.aggregate]
@@ -66,7 +92,9 @@ def deviations_ja(manifest: Manifest, tables: Tables) -> list[str]:
     if manifest.n_deselected:
         found.append(f"基準が求める会話のうち{manifest.n_deselected}会話を除外")
     if manifest.sittings and (limit := manifest.sittings[-1].stopped_by):
-        found.append(f"上限({limit})に達したため途中で終了")
+        # What the gate ends (analysis.curtailment), or a limit of money, calls or time.
+        lost = limit.startswith("the gate: ")
+        found.append("基準に合格できないことが確定したため、途中で終了" if lost else f"上限({limit})に達したため途中で終了")
     if n_failures := sum(len(s.failures) for s in manifest.sittings):
         found.append(f"会話の外で起きた障害 {n_failures}件")
     if manifest.rejudged_from is not None:
