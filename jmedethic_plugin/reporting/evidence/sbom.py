@@ -55,7 +55,7 @@ def installed_components(root: str = PACKAGE) -> list[Component]:
                     f"{root}: found no installed distribution; expected the package with its metadata. Install it first."
                 ) from exc
             continue  # an extra's requirement that was not installed
-        needed = [found_one for text in dist.requires or () if (found_one := _applies(text, extras)) is not None]
+        needed = [requirement for text in dist.requires or () if (requirement := _applies(text, extras)) is not None]
         names = {canonicalize_name(r.name) for r in needed}
         if (known := found.get(name)) is not None:  # reached again, with other extras
             names |= set(known.needs)
@@ -77,18 +77,16 @@ def _applies(text: str, extras: frozenset[str]) -> Requirement | None:
 
 
 def _licence(dist: Distribution) -> tuple[str | None, bool]:
-    metadata = dist.metadata
-    if "License-Expression" in metadata:
-        return metadata["License-Expression"], True
-    prefix = "License :: "
-    classifiers = [
-        c.rsplit(" :: ", 1)[-1] for c in metadata.get_all("Classifier", []) if c.startswith(prefix) and c != f"{prefix}OSI Approved"
-    ]
-    text = (metadata["License"] if "License" in metadata else "").strip()
+    stated = dist.metadata.json
+    if expression := stated.get("license_expression"):
+        return str(expression), True
+    text = str(stated.get("license") or "").strip()
     # Some put the whole text of the licence into the field.
     if text and "\n" not in text and len(text) <= 80:
         return text, False
-    return (" / ".join(classifiers) or None), False
+    start = "License :: "
+    names = [c.rsplit(" :: ", 1)[-1] for c in stated.get("classifier", ()) if c.startswith(start) and c != f"{start}OSI Approved"]
+    return " / ".join(names) or None, False
 
 
 def sbom(components: list[Component]) -> dict[str, Any]:
