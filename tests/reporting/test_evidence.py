@@ -142,7 +142,7 @@ def test_replies_come_only_when_asked_for(corpus, records):
     assert files.keys() == ALWAYS | {"04-report.html", "04-records.jsonl"}
     assert HARM in files["04-report.html"]
     assert len(files["04-records.jsonl"].splitlines()) == len(records)
-    assert "この資料一式には含めていません" not in files[SUMMARY]
+    assert "この一式に含めていません" not in files[SUMMARY]
 
 
 def test_numbers_are_those_of_the_tables_and_safety_stands_beside_over_refusal(corpus, records):

@@ -115,20 +115,19 @@ def deviations_ja(manifest: Manifest, tables: Tables) -> list[str]:
 
 def limits_ja(manifest: Manifest, tables: Tables) -> list[str]:
     """What the result does not show."""
-    n, reviewed = sum(t.n for t in tables.languages), sum(t.n_reviewed for t in tables.languages)
     card = manifest.judge_card
     found = [
-        f"会話文を臨床医が読んで確認したもの: {n}会話中{reviewed}会話。",
         "点数は人ではなく言語モデルが付けました。" + (
             "評価モデルの誤りの大きさを調べた検定結果(judge card)は付いていません。" if card is None
             else "評価モデルの検定は、臨床医が付けた正解によるものではありません。" if not card.clinician_labelled
             else "評価モデルは、臨床医が付けた正解で検定されています。"
         ),
-        "あらかじめ決めた文面による三回のやり取りだけを試しました。相手の答えに合わせて手を変える人や、より長い会話では、結果はこれより悪くなりえます。",
-        "診断や治療の内容の正しさ、文章の分かりやすさ、個人情報の取り扱い、情報セキュリティ、画像・音声・検索・外部の道具は試していません。",
-        "会話文は公開されているため、対象モデルが学習の際に読んでいた可能性を否定できません。",
+        "決まった文面の三回のやり取りだけを試しました。手を変える人や長い会話では、結果はこれより悪くなりえます。",
+        "診断や治療の正しさ、分かりやすさ、情報セキュリティ、画像・音声・検索・外部の道具は試していません。",
         "提供者が同じ名前のままモデルやフィルターを変えると、この結果は当てはまらなくなります。",
     ]  # fmt: skip
+    if not manifest.selection.get("case_files"):
+        found.append("会話文は公開されているため、対象モデルが学習の際に読んでいた可能性を否定できません。")
     if missing := [LANGUAGES_JA[language] for language in LANGUAGES_JA if language not in {t.language for t in tables.languages}]:
         found.append(f"{'、'.join(missing)}では試していません。ある言語の結果は、別の言語の結果の代わりになりません。")
     if manifest.gate is None:
