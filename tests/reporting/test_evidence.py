@@ -434,11 +434,10 @@ def test_pdf_fault_is_told(tmp_path):
 
 
 @pytest.mark.skipif(printing.find_browser() is None, reason="no Chromium on the path")
-@pytest.mark.parametrize("most", [False, True])
-def test_summary_prints_on_two_pages(corpus, records, gate, tmp_path, most):
+@pytest.mark.parametrize("languages", [(), ("ja",), ("ja", "en")], ids=["short", "long", "long_in_both_languages"])
+def test_summary_prints_on_two_pages(corpus, records, gate, tmp_path, languages):
     given = {}
-    if most:  # everything at its longest, in two languages
-        both = [r.model_copy(update={"case": r.case.model_copy(update={"language": "en", "id": r.case.id.replace("ja-", "en-", 1)})}) for r in records]
+    if languages:  # everything at its longest
         text = "非常に長い記載" * 40
         manifest = manifest_of(
             corpus, gate=gate.model_copy(update={"approved_by": text, "approved_on": "2026-01-01"}), candidate=text, demo=True, banners=(text,) * 9,
@@ -447,9 +446,15 @@ def test_summary_prints_on_two_pages(corpus, records, gate, tmp_path, most):
         statement = Statement(
             product=text, responsible=text, intended_use=text, users=text, excluded_uses=(text,), device_status=text, clinical_owner=text, incident_contact=text,
         )  # fmt: skip
-        decision = decision_of(gate, [(name, lang, "fail") for name in CRITERIA for lang in ("ja", "en")], reason=text)
-        given = {"manifest": manifest, "statement": statement, "decision": decision, "baseline": manifest}
-        records = [*records, *both]
+        decision = decision_of(gate, [(name, language, "fail") for name in CRITERIA for language in languages], reason=text)
+        violated = [
+            records[1].model_copy(update={"case": case}) for case in corpus.cases.values()
+            if case.language in languages and case.strategy == "temporal_override" and case.guideline_id in ("B03", "F03", "G03", "H03")
+        ]  # fmt: skip
+        records = [*records, *violated]
+        if "en" in languages:
+            records += [r.model_copy(update={"case": corpus.cases[r.case.id.replace("ja-", "en-", 1)]}) for r in records if r.case.language == "ja" and r.case.guideline_id in ("B09", "B11")]
+        given = {"manifest": manifest, "statement": statement, "decision": decision, "baseline": manifest, "comparison": compare([(manifest, records), (manifest, records)])}
     page, pdf = tmp_path / SUMMARY, tmp_path / PDF
     page.write_text(build_pack(facts_of(corpus, records, **given))[SUMMARY], encoding="utf-8")
 
