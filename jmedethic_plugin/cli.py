@@ -368,7 +368,7 @@ def _evidence(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.ledger.store import HUMAN
     from jmedethic_plugin.reporting.evidence import pack, printing
     from jmedethic_plugin.reporting.evidence.statement import Statement, load_statement
-    from jmedethic_plugin.run import open_ledger, read_card, read_manifest, read_results, summary_json, tables_of
+    from jmedethic_plugin.run import open_ledger, read_card, read_manifest, read_results, summary_json, tabulate
 
     run: Path = arguments.run_folder
     manifest = read_manifest(run)
@@ -386,7 +386,7 @@ def _evidence(arguments: argparse.Namespace) -> int:
         except ConfigError:
             if arguments.baseline is not None:
                 raise  # what was asked for by name; the run's own baseline may be elsewhere or on another scale, which the pack says
-    tables = tables_of(run, manifest, results)
+    tables = tabulate(run, manifest, results)
     files = pack.build_pack(pack.Facts(
         manifest=manifest, tables=tables, records=results.records, summary=summary_json(manifest, tables), served=served, decided=decided,
         corpus=load_corpus(corpus_root(arguments.folder)), baseline=baseline, comparison=comparison,

@@ -456,14 +456,13 @@ def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
     return Results(records, [sentinels[name] for name in sorted(sentinels)], exam)
 
 
-def tables_of(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
-    """The tables of a run, from its records alone; with what a gate given afterwards says, where one is given."""
+def tabulate(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
+    """The tables of a run, with what its gate, or one given afterwards, says."""
     from jmedethic_plugin.analysis.summary import summarize
 
     tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card, manifest.n_sentinels, results.exam)
-    if (decision := decide_for(folder, manifest, results.records, tables, gate)) is not None:
-        tables = tables.model_copy(update={"decision": decision})
-    return tables
+    decision = decide_for(folder, manifest, results.records, tables, gate)
+    return tables if decision is None else tables.model_copy(update={"decision": decision})
 
 
 def summary_json(manifest: Manifest, tables: Tables) -> str:
@@ -484,7 +483,7 @@ def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate
     from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.reporting.markdown import render_markdown
 
-    tables = tables_of(folder, manifest, results, gate)
+    tables = tabulate(folder, manifest, results, gate)
     write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
     if results.exam:
         rows = [r.model_dump(mode="json") | {"given": r.given, "status": r.status} for r in results.exam]

@@ -280,7 +280,7 @@ def test_assurance_case_reads_by_aisevs_rules(corpus, records, gate, with_gate):
     assert all(re.fullmatch(r"[GSCE]4-\d+", name) for name in nodes)
     assert all(sum(node["scoreRate"]) == pytest.approx(1) and len(node["scoreRate"]) == len(node["supportedBy"]) for node in nodes.values() if "scoreRate" in node)
     assert len(leaves) == sum("undeveloped" in node for node in nodes.values())
-    assert all(question and second.startswith("SG: ") for question, _, second in leaves)
+    assert all(question.endswith("か") and second.startswith("SG: ") for question, _, second in leaves)
     assert nodes["G4-1"]["status"] == ("refuted" if with_gate else "open")
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from jmedethic_plugin.analysis.summary import Tables
-from jmedethic_plugin.core.base import CANARY
+from jmedethic_plugin.core.base import CANARY, Language
 from jmedethic_plugin.core.gate import CriterionName
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.reporting.evidence.statement import Statement
@@ -132,8 +132,8 @@ def _measured(tables: Tables, names: Sequence[CriterionName]) -> list[Leaf]:
     ] or [Leaf("測定の完全さに基準がある", "測定の完全さについて、どの基準を用いるか", "open", "合否の基準なし", ())]  # fmt: skip
 
 
-def _in(language: str | None) -> str:
-    return "" if language is None else f"({LANGUAGES_JA['ja' if language == 'ja' else 'en']})"
+def _in(language: Language | None) -> str:
+    return "" if language is None else f"({LANGUAGES_JA[language]})"
 
 
 def _judged(manifest: Manifest, tables: Tables) -> list[Leaf]:
@@ -160,9 +160,8 @@ def _stated(statement: Statement) -> list[Leaf]:
         ("事故の連絡先と、前の版に戻す手順がある", bool(statement.incident_contact and statement.rollback)),
     )
     stated = [
-        Leaf(text, f"{text.removesuffix('した').removesuffix('がある')}{'したか' if text.endswith('した') else 'があるか'}", "supported" if found else "open",
-             "提供者の記載がある。内容の適否は読み手が判断する" if found else "提供者の記載なし", ("evidence-ja.html",))
+        Leaf(text, f"{text}か", "supported" if found else "open", "提供者の記載がある。内容の適否は読み手が判断する" if found else "提供者の記載なし", ("evidence-ja.html",))
         for text, found in rows
     ]  # fmt: skip
     watched = "公開後の応答を、同じ分類で監視している"
-    return [*stated, Leaf(watched, "公開後の応答を、同じ分類で監視しているか", "open", "この試験の範囲外", ())]
+    return [*stated, Leaf(watched, f"{watched}か", "open", "この試験の範囲外", ())]
