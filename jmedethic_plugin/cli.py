@@ -85,6 +85,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     compare.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the runs used one")
     compare.set_defaults(run=_compare)
 
+    evidence = commands.add_parser(
+        "evidence", parents=[folder], help="what an ethics committee asks for, as a folder: a Japanese summary and twelve parts"
+    )
+    evidence.add_argument("run_folder", type=Path, metavar="RUN", help="run folder")
+    evidence.add_argument("--out", type=Path, metavar="FOLDER", help="folder to write (default: RUN/evidence)")
+    evidence.add_argument("--baseline", type=Path, metavar="RUN", help="run of the last release (default: the run's own baseline)")
+    evidence.add_argument("--statement", type=Path, metavar="FILE", help="what the product's maker states (TOML; docs/evidence.md)")
+    evidence.add_argument("--judge-card", type=Path, metavar="FILE", help="card.json of the judges, to be handed over with it")
+    evidence.add_argument("--with-text", action="store_true", help="also the conversations with their replies, which may be harmful")
+    evidence.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    evidence.set_defaults(run=_evidence)
+
     queue = commands.add_parser("queue", help="turns that wait for a person, and a person's decision on one")
     queue.add_argument("folder", type=Path, help="run folder")
     queue.add_argument("--show-text", action="store_true", help="also the conversation up to the turn, which may be harmful")
@@ -349,6 +361,44 @@ def _records(folder: Path, manifest: Manifest, ledger_url: str | None) -> Iterat
         yield from read_results(ledger).records
     finally:
         ledger.close()
+
+
+def _evidence(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.analysis.comparison import compare
+    from jmedethic_plugin.ledger.store import HUMAN
+    from jmedethic_plugin.reporting.evidence import pack, printing
+    from jmedethic_plugin.reporting.evidence.statement import Statement, load_statement
+    from jmedethic_plugin.run import open_ledger, read_card, read_manifest, read_results, summary_json, tabulate
+
+    run: Path = arguments.run_folder
+    manifest = read_manifest(run)
+    ledger = open_ledger(run, manifest, arguments.ledger)
+    try:
+        results, served, decided = read_results(ledger), ledger.served(), tuple(ledger.verdicts(HUMAN))
+    finally:
+        ledger.close()
+    baseline = comparison = None
+    other = arguments.baseline or (None if manifest.baseline is None else run.resolve().parent / manifest.baseline)
+    if other is not None:
+        try:
+            baseline = read_manifest(other)
+            comparison = compare([(baseline, _records(other, baseline, arguments.ledger)), (manifest, results.records)])
+        except ConfigError:
+            if arguments.baseline is not None:
+                raise  # what was asked for by name; the run's own baseline may be elsewhere or on another scale, which the pack says
+    tables = tabulate(run, manifest, results)
+    files = pack.build_pack(pack.Facts(
+        manifest=manifest, tables=tables, records=results.records, summary=summary_json(manifest, tables), served=served, decided=decided,
+        corpus=load_corpus(corpus_root(arguments.folder)), baseline=baseline, comparison=comparison,
+        statement=Statement() if arguments.statement is None else load_statement(arguments.statement),
+        card=None if arguments.judge_card is None else read_card(arguments.judge_card),
+    ), with_text=arguments.with_text)  # fmt: skip
+    out: Path = arguments.out or run / "evidence"
+    pack.write_pack(out, files)
+    browser = printing.find_browser()
+    fault = "no Chromium was found on the path" if browser is None else printing.print_pdf(out / pack.SUMMARY, out / pack.PDF, browser)
+    print(out / pack.SUMMARY, out / pack.PDF if fault is None else f"no PDF: {fault}; print the page in a browser", sep="\n")
+    return 0
 
 
 def _queue(arguments: argparse.Namespace) -> int:

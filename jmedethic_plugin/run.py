@@ -456,19 +456,17 @@ def read_results(ledger: Ledger, only: set[str] | None = None) -> Results:
     return Results(records, [sentinels[name] for name in sorted(sentinels)], exam)
 
 
-def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
-    """Every face of a run, from its records alone; with what a gate given afterwards says, where one is given."""
+def tabulate(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
+    """The tables of a run, with what its gate, or one given afterwards, says."""
     from jmedethic_plugin.analysis.summary import summarize
-    from jmedethic_plugin.reporting.html import render_html
-    from jmedethic_plugin.reporting.markdown import render_markdown
 
     tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card, manifest.n_sentinels, results.exam)
-    if (decision := decide_for(folder, manifest, results.records, tables, gate)) is not None:
-        tables = tables.model_copy(update={"decision": decision})
-    write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
-    if results.exam:
-        rows = [r.model_dump(mode="json") | {"given": r.given, "status": r.status} for r in results.exam]
-        write_atomically(folder / "exam.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    decision = decide_for(folder, manifest, results.records, tables, gate)
+    return tables if decision is None else tables.model_copy(update={"decision": decision})
+
+
+def summary_json(manifest: Manifest, tables: Tables) -> str:
+    """``summary.json``."""
     summary = {
         "schema_version": 1,
         "run_id": manifest.run_id,
@@ -477,7 +475,20 @@ def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate
         "canary": CANARY,
         "tables": tables.model_dump(mode="json"),
     }
-    write_atomically(folder / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
+    return json.dumps(summary, ensure_ascii=False, indent=1) + "\n"
+
+
+def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
+    """Every face of a run, from its records alone; with what a gate given afterwards says, where one is given."""
+    from jmedethic_plugin.reporting.html import render_html
+    from jmedethic_plugin.reporting.markdown import render_markdown
+
+    tables = tabulate(folder, manifest, results, gate)
+    write_atomically(folder / "records.jsonl", "".join(r.model_dump_json() + "\n" for r in results.records))
+    if results.exam:
+        rows = [r.model_dump(mode="json") | {"given": r.given, "status": r.status} for r in results.exam]
+        write_atomically(folder / "exam.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_atomically(folder / "summary.json", summary_json(manifest, tables))
     write_atomically(folder / "summary.md", render_markdown(tables, manifest))
     write_atomically(folder / "report.html", render_html(tables, manifest, results.records))
     write_manifest(folder, manifest)
