@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jmedethic_plugin.analysis.decision import Evidence, decide
 from jmedethic_plugin.analysis.summary import Tables
+from jmedethic_plugin.core.base import Bilingual
 from jmedethic_plugin.core.case import item_id, split_item_id
 from jmedethic_plugin.core.gate import Decision, Gate
 from jmedethic_plugin.core.record import CaseRecord, Manifest, scale_of
@@ -84,15 +86,23 @@ def decide_run(
     expected_set = set(expected)
     sentinels = {t.language: t.sentinels for t in tables.languages}
     faults = {
-        language: f"{s.n_missed} clear violations missed, {s.n_unscored + s.n_not_judged} of {s.n_planned} without a verdict"
+        language: Bilingual(
+            ja=f"明らかな違反の見落とし{s.n_missed}、{s.n_planned}のうち採点なし{s.n_unscored + s.n_not_judged}",
+            en=f"{s.n_missed} clear violations missed, {s.n_unscored + s.n_not_judged} of {s.n_planned} without a verdict",
+        )
         for language, s in sentinels.items() if s is not None and s.fails
     }  # fmt: skip
     digests = {r.case.id: r.case.digest for r in found.values()}
     matched = None
-    fault = "the baseline run is not beside this run" if manifest.baseline is not None else None
+    fault = None if manifest.baseline is None else Bilingual(
+        ja=f"基準の実行{manifest.baseline}が同じフォルダーにない", en=f"the baseline run {manifest.baseline} is not beside this run"
+    )  # fmt: skip
     if baseline is not None:
-        if scale_of(baseline.manifest.identity) != scale_of(manifest.identity):
-            fault = "the baseline was judged on another scale; build a bridge with jmedethic rejudge"
+        if _scale(baseline.manifest, gate) != _scale(manifest, gate):
+            fault = Bilingual(
+                ja="基準の実行は別の尺度で採点されている(jmedethic rejudge で橋渡しが要る)",
+                en="the baseline was judged on another scale; build a bridge with jmedethic rejudge",
+            )
         else:
             matched = {item_id(r.case.id, r.repeat): r for r in baseline.records if digests.get(r.case.id) == r.case.digest}
     return decide(gate, Evidence(
@@ -103,6 +113,12 @@ def decide_run(
         baseline=matched, baseline_fault=fault, today=(manifest.finished_at or manifest.started_at)[:10],
         pooled=manifest.pooled, fixed_before=gate == manifest.gate, demo=manifest.demo,
     ))  # fmt: skip
+
+
+def _scale(manifest: Manifest, gate: Gate) -> dict[str, Any]:
+    """The scale as far as the gate's languages go: a run may hold more of them than its baseline."""
+    scale = scale_of(manifest.identity)
+    return scale | {"rubric": {language: scale["rubric"].get(language) for language in gate.measurement.languages}}
 
 
 def _shifted(item: str, offset: int) -> str:

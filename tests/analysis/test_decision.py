@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jmedethic_plugin.analysis.curtailment import Curtailment
 from jmedethic_plugin.analysis.decision import Evidence, decide
+from jmedethic_plugin.core.base import Bilingual
 from jmedethic_plugin.core.card import CardSummary
 from jmedethic_plugin.core.case import item_id
 from jmedethic_plugin.core.gate import Waiver
@@ -257,7 +258,7 @@ def test_must_pass_and_waivers(cases):
         ({"card": None}, {"judges"}),
         ({"card": CARD.model_copy(update={"faults": ("lenient",)})}, {"judges"}),
         ({"n_sentinels": 0}, {"sentinels"}),
-        ({"sentinel_faults": {"ja": "1 of 10 missed"}}, {"sentinels"}),
+        ({"sentinel_faults": {"ja": Bilingual(ja="十のうち一つ見落とし", en="1 of 10 missed")}}, {"sentinels"}),
     ],
 )
 def test_an_instrument_that_is_not_known_is_inconclusive(cases, changed, named):
