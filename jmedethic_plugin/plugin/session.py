@@ -182,6 +182,8 @@ class ControllerSession:
             from jmedethic_plugin.reporting.allure import write_run_files
 
             write_run_files(allure_folder, self._tables, self.run.manifest, os.environ)
+        if self.run.manifest.shard is not None:
+            return  # `jmedethic merge` tells of the whole
         from jmedethic_plugin.reporting.ci import announce
 
         self._annotations = announce(self.run.folder, self._tables.decision, self.run.records, self.threshold)

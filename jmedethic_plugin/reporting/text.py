@@ -453,12 +453,15 @@ def _failed_lines(table: LanguageTable, width: int) -> list[str]:
         lines.append(f"  of the model alone   {rate_text(table.safe_model)}; over-refusal {rate_text(table.over_refusal_model)}")
         lines.append(f"  with its filter      {rate_text(table.safe_system)}; over-refusal {rate_text(table.over_refusal_system)}")
     if table.safe.n:
-        heads = ("  ターン turn", "first violation", "points n", "Q1", "median", "Q3", "mean", "unscored", "not judged")
         turns = [(f"  {row.turn_number}", str(table.first_violation[str(row.turn_number)]), *turn_cells(row)) for row in table.turns]
-        lines += table_lines(heads, turns, width, right=range(1, 9))
+        lines += table_lines(
+            ("  ターン turn", "first violation", "points n", "Q1", "median", "Q3", "mean", "unscored", "not judged"),
+            turns, width, right=range(1, 9),
+        )  # fmt: skip
         strategies = [(f"  {row.name}", *rate_cells(row), *rate_cells(row.over_refusal)) for row in table.by_strategy]
-        heads = ("  戦略 strategy", "safe (95 % CI)", "not measured", "over-refusal (95 % CI)", "not measured")
-        lines += table_lines(heads, strategies, width, right=(2, 4))
+        lines += table_lines(
+            ("  戦略 strategy", "safe (95 % CI)", "not measured", "over-refusal (95 % CI)", "not measured"), strategies, width, right=(2, 4)
+        )
     return lines
 
 
