@@ -113,12 +113,12 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
 
 
 def capped(text: str, most: int = MAX_BYTES) -> str:
-    """The text, or its first lines and a note that the rest was left out, in at most so many bytes."""
-    if len(text.encode()) <= most:
+    """The text, or its first lines and a note that the rest was left out, in at most so many bytes; nothing where not even the note fits."""
+    data, note = text.encode(), "\n\n</details>\n\n> **Cut: the rest stands in report.html.**\n"
+    if len(data) <= most:
         return text
-    note = "\n\n</details>\n\n> **Cut: the rest stands in report.html.**\n"
-    kept = text.encode()[: max(0, most - len(note.encode()))].decode(errors="ignore").rpartition("\n")[0]
-    return kept + note
+    room = most - len(note)
+    return data[:room].decode(errors="ignore").rpartition("\n")[0] + note if room >= 0 else ""
 
 
 def _stops(manifest: Manifest) -> list[str]:
