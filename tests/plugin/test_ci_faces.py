@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from jmedethic_plugin.testing.server import Faults, LoopbackServer
 from tests.judging.test_rejudge import command
 from tests.plugin.test_runs import FEW, project, run, the_run  # noqa: F401  # the fixture is used by its name
 
+GATE = Path(__file__).parents[2] / "gates" / "smoke.toml"
 JUDGES = ("--judge", "demo/judge-a", "--judge", "demo/judge-b")
 HOSTILE = """
 import pytest
@@ -72,7 +75,7 @@ def test_hostile_answers_are_inert_in_every_face_and_shown_only_when_asked(proje
 
 
 def test_allure_results_carry_colour_severity_history_and_the_gates_verdict(project, github):  # noqa: F811
-    (project.path / "gate.toml").write_text(_gate(), encoding="utf-8")
+    shutil.copy(GATE, project.path / "gate.toml")
     for candidate in ("v1", "v2"):
         run(project, "--model", "demo/eroding", "--gate", "gate.toml", "--candidate", candidate, "--alluredir", candidate, "-n", "0")
 
@@ -94,27 +97,18 @@ def test_allure_results_carry_colour_severity_history_and_the_gates_verdict(proj
 
 
 def test_parts_say_nothing_and_the_merge_tells_and_counts_the_run_before(project, github):  # noqa: F811
-    (project.path / "gate.toml").write_text(_gate(), encoding="utf-8")
-    for name in ("one", "two"):
-        for part in ("1/2", "2/2"):
-            played = run(project, "--model", "demo/steadfast", "--gate", "gate.toml", "--candidate", "v1", "--run-id", name, "--shard", part, "-n", "0")
-            assert (played.ret, commands(played.stdout.str())) == (0, [])
-        assert github.exists() == (name == "two")
-        joined = command(project, "merge", f"reports/{name}", f"reports/{name}-shard1of2", f"reports/{name}-shard2of2")
-        assert len(commands(joined.stdout.str())) >= 1
-    again = run(project, "--model", "demo/steadfast", "--gate", "gate.toml", "--candidate", "v1", "--shard", "1/2", "--resume", "two-shard1of2", "-n", "0")
+    shutil.copy(GATE, project.path / "gate.toml")
+    gated = ("--model", "demo/steadfast", "--gate", "gate.toml", "--candidate", "v1", "-n", "0")
+    whole = run(project, *gated, "--run-id", "one")
+    parts = [run(project, *gated, "--run-id", "two", "--shard", part) for part in ("1/2", "2/2")]
 
-    assert again.ret == 0
+    assert len(commands(whole.stdout.str())) >= 1
+    assert [(part.ret, commands(part.stdout.str())) for part in parts] == [(0, [])] * 2
+    assert github.read_text(encoding="utf-8").count("# JMedEthic: demo/steadfast") == 1
+    joined = command(project, "merge", "reports/two", "reports/two-shard1of2", "reports/two-shard2of2")
     joined.stdout.fnmatch_lines(["::* title=JMedEthic gate smoke%3A *", "*counted together with the earlier runs one"])
     assert github.read_text(encoding="utf-8").count("# JMedEthic: demo/steadfast") == 2
-    decided = command(project, "gate", "reports/two")
-    assert decided.ret == joined.ret
-
-
-def _gate():
-    from pathlib import Path
-
-    return (Path(__file__).parents[2] / "gates" / "smoke.toml").read_text(encoding="utf-8")
+    assert command(project, "gate", "reports/two").ret == joined.ret
 
 
 def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # noqa: F811
@@ -123,8 +117,9 @@ def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # no
     with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.3)) as server:
         address = server.url.replace("://", f"://user:{secrets[1]}@")
         result = run(
-            project, "--model", "openai/eroding", "--api-base", address, "--judge", "openai/judge-a", "--judge", "openai/judge-b",
-            "--judge-api-base", f"{server.url}?api_key={secrets[2]}", *FEW, "--alluredir", "allure", "--junitxml", "junit.xml", "--show-text", "-n", "2",
+            project, "--model", "openai/eroding", "--api-base", server.url, "--judge", "openai/judge-a", "--judge", "openai/judge-b",
+            "--judge-api-base", f"{address}?api_key={secrets[2]}", *FEW, "-k", "sanitized or temporal",
+            "--alluredir", "allure", "--junitxml", "junit.xml", "--show-text", "--max-minutes", "0.05",
         )  # fmt: skip
 
     assert the_run(project)

@@ -19,7 +19,7 @@ from jmedethic_plugin.engine.retry import RETRIED
 from jmedethic_plugin.errors import NotMeasuredError
 from jmedethic_plugin.reporting import allure_html
 from jmedethic_plugin.reporting.allure import CATEGORIES, PROVIDER_FAULTS, write_run_files
-from jmedethic_plugin.reporting.ci import MAX_ANNOTATIONS, announce, annotation_lines, append_summary, junit_properties
+from jmedethic_plugin.reporting.ci import MAX_ANNOTATIONS, annotation_lines, announce, append_summary, junit_properties
 from jmedethic_plugin.reporting.markdown import MAX_BYTES, capped, render_markdown
 from jmedethic_plugin.reporting.text import inert, quoted, summary_lines, table_lines, transcript_lines
 from tests.conftest import make_turn
