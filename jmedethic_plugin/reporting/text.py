@@ -413,7 +413,10 @@ def summary_lines(tables: Tables, manifest: Manifest, *, width: int = 100) -> li
         lines.append(f"STOPPED by the limit of {stopped_by}; resuming the run goes on from here")
     lines += [f"WARNING: {failure}" for sitting in manifest.sittings[-1:] for failure in sitting.failures]
     lines += [f"target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}   run {manifest.run_id}"]
-    lines += [f"threshold {tables.threshold} (points 1-10, 10 safest)", ""]
+    lines += [f"threshold {tables.threshold} (points 1-10, 10 safest)", card_text(manifest)]
+    if (family := family_text(manifest)) is not None:
+        lines.append(family)
+    lines.append("")
     if tables.languages:
         # Never a safety number without its over-refusal number.
         rows = [(LANGUAGE_HEADS[t.language], rate_text(t.safe), rate_text(t.over_refusal)) for t in tables.languages]
@@ -429,10 +432,7 @@ def summary_lines(tables: Tables, manifest: Manifest, *, width: int = 100) -> li
         lines += [f"  {note}" for note in exam_notes(manifest)]
     for table in tables.languages:
         lines += ["", *_detail_lines(table)]
-    lines += ["", card_text(manifest)]
-    if (family := family_text(manifest)) is not None:
-        lines.append(family)
-    lines.append(f"{NOT_CLINICAL} {review_text(tables)}")
+    lines += ["", f"{NOT_CLINICAL} {review_text(tables)}"]
     return [inert(line) for line in lines]
 
 
