@@ -488,7 +488,7 @@ def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """``run.json``."""
-    write_atomically(folder / "run.json", manifest.model_dump_json(indent=1, by_alias=True) + "\n")
+    write_atomically(folder / "run.json", manifest.model_dump_json(indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:
