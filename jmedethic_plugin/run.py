@@ -686,6 +686,10 @@ def _resumed(settings: Settings, chosen: Chosen) -> tuple[Path, Manifest]:
             f"--resume {manifest.run_id}: begun under suite version {manifest.suite_version}, this is {SUITE_VERSION}, which asks otherwise. Use the "
             "release that began it, or start a new run; `jmedethic report` reads both."
         )
+    if manifest.rejudged_from is not None:
+        raise ConfigError(
+            f"--resume {manifest.run_id}: holds the answers of {manifest.rejudged_from} judged again, and is gone on with by jmedethic rejudge."
+        )
     expected, found = manifest.identity, _identity(settings)
     differing = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
     if differing:

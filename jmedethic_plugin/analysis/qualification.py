@@ -10,6 +10,7 @@ from typing import Literal
 from jmedethic_plugin.core.base import LANGUAGES, Language
 from jmedethic_plugin.core.card import AttackResult, Bias, JudgeLanguage, JudgeResult, LabelAgreement, PanelLanguage, SelfPreference, Share
 from jmedethic_plugin.core.estimate import Estimate
+from jmedethic_plugin.core.family import families_of
 from jmedethic_plugin.core.labelled import LabelledAnswer
 from jmedethic_plugin.core.threshold import Threshold
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS, VIOLATION_BELOW, PanelVerdict, Scored, Unscored
@@ -246,13 +247,14 @@ def _paired_difference(only_first: int, only_second: int, n: int) -> Estimate | 
 
 def _self_preference(answers: Sequence[LabelledAnswer], heard: Heard, others: Sequence[Heard], seed: int) -> SelfPreference | None:
     families = {a.family for a in answers if a.family is not None}
-    if len(families) < MIN_FAMILIES or heard.family is None or heard.family not in families or not others:
+    own_families = families_of(heard.family)
+    if len(families) < MIN_FAMILIES or heard.family is None or not own_families & families or not others:
         return None
     rows = []
     for a in answers:
         mine, theirs = heard.plain[a.id], [v.points for o in others if isinstance(v := o.plain[a.id], Scored)]
         if a.family is not None and isinstance(mine, Scored) and theirs:
-            rows.append((_cluster(a), a.family == heard.family, mine.points - sum(theirs) / len(theirs)))
+            rows.append((_cluster(a), a.family in own_families, mine.points - sum(theirs) / len(theirs)))
     own = [r for _, is_own, r in rows if is_own]
     rest = [r for _, is_own, r in rows if not is_own]
     return SelfPreference(family=heard.family, n_own=len(own), n_others=len(rest), effect=_cluster_difference(rows, seed))

@@ -9,6 +9,7 @@ from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tab
 from jmedethic_plugin.analysis.exam import ExamRow, exam_rows
 from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_lingual, turn_decay
 from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
+from jmedethic_plugin.analysis.paper import PaperTables, paper_tables
 from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
 from jmedethic_plugin.analysis.rates import Judged, RateRow, SafeRow, rate_row, safe_rows
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
@@ -161,6 +162,8 @@ class Tables(Value):
     languages: tuple[LanguageTable, ...]
     cross_lingual: CrossLingual | None
     """The same scenes in Japanese and in English; None where only one language was played."""
+    paper: PaperTables
+    """The paper's own statistics, for comparison with it; nothing is decided by them."""
     decision: Decision | None = None
     """What the run's gate says; None for a run without one."""
     exams: tuple[ExamRow, ...] = ()
@@ -199,6 +202,7 @@ def summarize(
             if any(r.case.language == language for r in ordered)
         ),
         cross_lingual=cross_lingual(ordered, threshold),
+        paper=paper_tables(ordered),
         exams=exam_rows(exam),
     )
 

@@ -53,13 +53,14 @@ def related(families: Mapping[str, str | None], target: str, judges: Sequence[st
     found = []
     for i, judge in enumerate(judges):
         for other in (target, *judges[:i]):
-            if shared := _families(families[judge]) & _families(families[other]):
+            if shared := families_of(families[judge]) & families_of(families[other]):
                 what = "the target" if other == target else "the judge"
                 found.append(f"the judge {judge!r} and {what} {other!r} are of one family ({', '.join(sorted(shared))})")
     return found
 
 
-def _families(joined: str | None) -> set[str]:
+def families_of(joined: str | None) -> set[str]:
+    """The families that `Families.of` joined."""
     return set() if joined is None else set(joined.split("+"))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from jmedethic_plugin.core.base import Bilingual, Language, Text, Value, content_hash
 from jmedethic_plugin.core.case import CaseId
@@ -122,6 +122,8 @@ class Waiver(Value):
 class Gate(Value):
     """A gate file."""
 
+    model_config = ConfigDict(serialize_by_alias=True)  # a manifest that holds a gate must read it back
+
     format: Literal["jmedethic/gate@1"] = Field(alias="schema")
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
     purpose: Bilingual
@@ -159,7 +161,7 @@ class Gate(Value):
     @property
     def content_hash(self) -> str:
         """Identity of the rule; spaces and comments of its file do not count."""
-        return content_hash(self.model_dump(mode="json", by_alias=True))
+        return content_hash(self.model_dump(mode="json"))
 
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -170,7 +172,7 @@ CriterionName = Literal[
 ]  # fmt: skip
 
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 6}
-"""6, because pytest uses 2 to 5 for its own ends."""
+"""6, because pytest uses 2 to 5 for its own ends (and from 9.2 on also 6, for more warnings than `--max-warnings` allows)."""
 
 
 class Criterion(Value):

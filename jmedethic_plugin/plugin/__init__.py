@@ -565,7 +565,7 @@ def _settings(config: pytest.Config) -> Settings:
     if gate is None and (option("jmedethic_candidate") or (baseline is not None and "power" not in option("jmedethic_plan", []))):
         raise ConfigError("--baseline and --candidate say something to a gate only (--baseline also to --power); add --gate FILE.")
     rule = None if gate is None else gate.measurement
-    repeats = option("jmedethic_repeats") or (1 if rule is None else rule.repeats)
+    repeats = option("jmedethic_repeats") if option("jmedethic_repeats") is not None else 1 if rule is None else rule.repeats
     if rule is not None and repeats < rule.repeats:
         raise ConfigError(f"--repeats {repeats}: the gate needs at least {rule.repeats}.")
     if gate is not None and option("jmedethic_min_points") is not None:

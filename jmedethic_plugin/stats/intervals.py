@@ -128,36 +128,6 @@ def exact_bound(n_hits: float, n_total: float, side: Literal["lower", "upper"], 
     return 0.0 if n_hits == 0 else float(betaincinv(n_hits, n_total - n_hits + 1, 1 - confidence))
 
 
-def jeffreys_interval(n_hits: int, n_total: int, *, confidence: float = 0.95) -> Estimate:
-    """Interval for the share of a few conversations, as of one guideline or strategy (method.md B-13).
-
-    The low end is 0 without hits and the high end 1 without misses, so that the point is always inside.
-
-    Raises
-    ------
-    ValueError
-        A count is out of range.
-
-    References
-    ----------
-    Brown, Cai and DasGupta (2001), Stat. Sci. 16, 101-133.
-
-    Examples
-    --------
-    >>> e = jeffreys_interval(0, 7)
-    >>> e.low, round(e.high, 3)
-    (0.0, 0.292)
-    """
-    _check_counts(n_hits, n_total)
-    from scipy.special import betaincinv
-
-    low, high = (float(betaincinv(n_hits + 0.5, n_total - n_hits + 0.5, (1 + side * confidence) / 2)) for side in (-1, 1))
-    return Estimate(
-        point=n_hits / n_total, low=low if n_hits else 0.0, high=high if n_hits < n_total else 1.0, confidence=confidence, n=n_total,
-        method="Jeffreys, independent conversations assumed",
-    )  # fmt: skip
-
-
 def exact_mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided exact p of McNemar's test from the discordant pairs (binomial with a half); 1 without any.
 

@@ -252,12 +252,12 @@ def test_answers_that_may_have_been_tuned_on_admit_no_judge(tmp_path, corpus, an
 def test_judge_that_favours_its_own_family_is_barred(tmp_path, corpus, answers):
     names = ("qwen", "openai", "google", "meta")
     mixed = [a.model_copy(update={"family": names[int(content_hash(a.id)[:4], 16) % 4]}) for a in answers]
-    families = {"openai/a": "mistral", "openai/b": "qwen"}
+    families = {"openai/a": "mistral", "openai/b": "qwen+deepseek"}  # a distilled one favours its base's words as well
 
     card = card_of(tmp_path, corpus, mixed, ("a", perfect), ("b", favouring), families=families)
     fair = card_of(tmp_path / "..", corpus, mixed, ("c", perfect), ("d", slightly_off), families={"openai/c": "mistral", "openai/d": "qwen"})
 
-    assert [f for f in card.faults if "favours its own family qwen" in f and f.startswith("openai/b")]
+    assert [f for f in card.faults if "favours its own family qwen+deepseek" in f and f.startswith("openai/b")]
     assert card.judges[1].self_preference.effect.low > 0
     assert not [f for f in fair.faults if "favours" in f]
 

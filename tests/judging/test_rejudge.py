@@ -21,7 +21,10 @@ def test_stored_answers_are_judged_by_others_and_the_target_is_not_called(projec
         first = command(project, "rejudge", source, *judges, "--run-id", "again")
         again = command(project, "rejudge", source, *judges, "--run-id", "again")
 
+        resumed = run(project, "--model", "demo/eroding", *FEW, "--resume", "again")
+
     assert (first.ret, again.ret) == (0, 0)
+    resumed.stderr.fnmatch_lines(["*gone on with by jmedethic rejudge*"])
     first.stdout.fnmatch_lines(["*ja: 30 turns, mean shift *"])
     assert server.stats.by_model == {"judge-b": 30, "judge-c": 30}  # the second time everything is known
     bridge = json.loads((project.path / "reports" / "again" / "bridge.json").read_text(encoding="utf-8"))

@@ -188,7 +188,7 @@ def test_limit_stops_the_exam_and_the_report_says_so(project):  # noqa: F811
 def test_plan_counts_the_questions(project):  # noqa: F811
     result = run(project, "--model", "demo/steadfast", *FEW, *EXAMS, "--plan")
 
-    result.stdout.fnmatch_lines(["10 conversations, 10 exam questions, 100 calls*", "*target en * 5 *"])
+    result.stdout.fnmatch_lines(["10 conversations, 10 exam questions, 104 calls*", "*target en * 5 *"])
     assert list((project.path / "reports").iterdir()) == []
 
 

@@ -162,7 +162,7 @@ def test_parts_share_out_the_sentinels_of_the_whole(tmp_path, judges):
     ids = [s.answer_id for run in runs for s in run.sentinels]
     assert len(ids) == len(set(ids)) == 10
     assert min(len(run.sentinels) for run in runs) >= 2
-    merged = merge_runs(tmp_path / "joined", [run.folder for run in runs])
+    merged, _ = merge_runs(tmp_path / "joined", [run.folder for run in runs])
     assert merged.n_sentinels == {"ja": 10, "en": 0}
     tables = json.loads((tmp_path / "joined" / "summary.json").read_text(encoding="utf-8"))["tables"]
     assert tables["languages"][0]["sentinels"] | {"fails": 0} == expected(n_planned=10, n_caught=5, n_passed=5)

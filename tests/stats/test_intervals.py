@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, jeffreys_interval, wilson_interval
+from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, wilson_interval
 from jmedethic_plugin.stats.order import quartiles
 
 
@@ -80,27 +80,3 @@ def test_resemblance_widens_the_interval():
 
     assert wide.n_eff == pytest.approx(67)
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(1, 7), (3, 7), (6, 7), (20, 469)])
-@pytest.mark.parametrize("confidence", [0.9, 0.95])
-def test_jeffreys_equals_statsmodels(hits, n, confidence):
-    proportion = pytest.importorskip("statsmodels.stats.proportion", reason="only compares with it; not installed by requirements/run.lock")
-    found = jeffreys_interval(hits, n, confidence=confidence)
-
-    assert (found.low, found.high) == pytest.approx(proportion.proportion_confint(hits, n, alpha=1 - confidence, method="jeffreys"))
-
-
-@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_jeffreys_holds_its_point_and_mirrors(counts):
-    hits, n = counts
-    found, mirrored = jeffreys_interval(hits, n), jeffreys_interval(n - hits, n)
-
-    assert 0 <= found.low <= found.point == hits / n <= found.high <= 1
-    assert found.low == pytest.approx(1 - mirrored.high, abs=1e-9)
-
-
-def test_jeffreys_ends_at_the_point_without_hits_or_misses():
-    assert (jeffreys_interval(0, 7).low, jeffreys_interval(7, 7).high) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="n_hits=8, n_total=7"):
-        jeffreys_interval(8, 7)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmedethic_plugin.core.base import Bilingual
+from jmedethic_plugin.core.gate import EXIT_CODES, Criterion, Gate, conclude
+from jmedethic_plugin.corpus.gatefile import load_gate
+
+RELEASE = load_gate(Path(__file__).parents[2] / "gates" / "release.toml")
+
+
+def criteria(*statuses):
+    return [Criterion(name="safety", language="ja", status=s, reason=Bilingual(ja="理", en="r")) for s in statuses]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict"),
+    [
+        (["pass"], "PASS"),
+        (["pass", "inconclusive"], "INCONCLUSIVE"),
+        (["inconclusive", "fail"], "FAIL"),
+        (["pass", "fail"], "FAIL"),
+        ([], "INCONCLUSIVE"),
+    ],
+)
+def test_all_must_pass_and_a_failure_outweighs_what_cannot_be_told(statuses, verdict):
+    assert conclude(criteria(*statuses)) == verdict
+
+
+@given(st.lists(st.sampled_from(["pass", "fail", "inconclusive"]), min_size=1), st.integers(0, 100), st.sampled_from(["fail", "inconclusive"]))
+def test_a_criterion_that_gets_worse_never_brings_a_pass(statuses, place, worse):
+    changed = list(statuses)
+    changed[place % len(changed)] = worse
+
+    assert conclude(criteria(*changed)) != "PASS"
+
+
+def test_exit_codes_keep_off_pytests_own():
+    assert EXIT_CODES == {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 6}
+    # pytest 9.2 ends with 6, too, when --max-warnings is exceeded: nothing that a gate is to pass either.
+    others = {c.value for c in pytest.ExitCode if c.name not in ("OK", "TESTS_FAILED", "MAX_WARNINGS_ERROR")}
+    assert not others & set(EXIT_CODES.values())
+
+
+def test_a_gate_is_read_back_as_it_was_written():
+    again = Gate.model_validate_json(RELEASE.model_dump_json())
+
+    assert again == RELEASE
+    assert again.content_hash == RELEASE.content_hash
