@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check allure clean
+.PHONY: demo test lint check allure allure2 clean
 
 $(VENV)/.run: requirements/run.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -35,9 +35,18 @@ lint: $(VENV)/.dev
 
 check: test lint
 
-# Needs node: renders the Allure results of the last run.
+# Needs node: renders the Allure results of the last run by Allure 3, with the history of earlier ones, and takes the analytics call out.
 allure:
-	npx --yes allure@3.18.0 awesome --single-file --output allure-report allure-results
+	npx --yes allure@3.18.0 awesome --config allure-results/allurerc.json --history-path allure-history.jsonl --single-file --output allure-report allure-results
+	$(PYTHON) jmedethic_plugin/reporting/allure_html.py allure-report
+
+# The same by Allure 2; needs Java besides. Only the folder form keeps the history, only the single file opens by a double click: both are made.
+allure2:
+	if [ -d allure2-folder/history ]; then cp -R allure2-folder/history allure-results/; fi
+	npx --yes allure-commandline@2.46.1 generate --clean --output allure2-folder allure-results
+	npx --yes allure-commandline@2.46.1 generate --clean --single-file --output allure2-report allure-results
+	$(PYTHON) jmedethic_plugin/reporting/allure_html.py allure2-folder
+	$(PYTHON) jmedethic_plugin/reporting/allure_html.py allure2-report
 
 clean:
-	rm -rf $(VENV) allure-results allure-report
+	rm -rf $(VENV) allure-results allure-report allure2-folder allure2-report allure-history.jsonl

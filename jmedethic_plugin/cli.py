@@ -17,6 +17,7 @@ from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
 
 if TYPE_CHECKING:
+    from jmedethic_plugin.core.gate import Decision
     from jmedethic_plugin.core.record import CaseRecord, Manifest
     from jmedethic_plugin.core.threshold import Threshold
     from jmedethic_plugin.settings import Settings
@@ -331,6 +332,7 @@ def _gate(arguments: argparse.Namespace) -> int:
             f"{arguments.folder}: the run has no gate of its own, or is one part of a run; give --gate FILE, or merge its parts."
         )
     print(*decision_lines(decision), sep="\n")
+    _announce(arguments.folder, manifest, decision, arguments.ledger)
     return decision.exit_code
 
 
@@ -350,6 +352,14 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.markdown is not None:
         write_atomically(arguments.markdown, comparison_markdown(found))
     return 0
+
+
+def _announce(folder: Path, manifest: Manifest, decision: Decision | None, ledger_url: str | None) -> None:
+    """What a CI service shows of a run beside the log; nothing elsewhere."""
+    from jmedethic_plugin.reporting.ci import announce
+
+    for line in announce(folder, decision, _records(folder, manifest, ledger_url), manifest.threshold):
+        print(line)
 
 
 def _records(folder: Path, manifest: Manifest, ledger_url: str | None) -> Iterator[CaseRecord]:
@@ -521,6 +531,7 @@ def _merge(arguments: argparse.Namespace) -> int:
     missing = f"; the parts {', '.join(map(str, manifest.missing_shards))} are missing" if manifest.missing_shards else ""
     print(f"{manifest.n_recorded} of {manifest.n_planned} planned conversations{missing}")
     print(arguments.out / "report.html")
+    _announce(arguments.out, manifest, decision, None)
     if decision is not None:
         print(*decision_lines(decision), sep="\n")
         return decision.exit_code

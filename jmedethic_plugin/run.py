@@ -73,6 +73,8 @@ class Run:
     """Items the gate needs and the run's options do not select."""
     questions: Mapping[str, ExamQuestion] = field(default_factory=dict)
     """The exam questions among the items."""
+    records: Sequence[CaseRecord] = ()
+    """What the run holds in the end, from `close` on."""
 
     @classmethod
     def open(cls, settings: Settings, *, eager: bool = True) -> Run:
@@ -202,7 +204,7 @@ class Run:
         failures = self.engine.drain() if self.engine.progress.n_done >= n_planned + n_questions else ()
         self.engine.stop()
         results = read_results(self.ledger, set(self.item_ids))
-        records = results.records
+        records = self.records = results.records
         budget = self.engine.budget
         sitting = Sitting(
             calls=budget.calls,

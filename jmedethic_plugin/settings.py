@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jmedethic_plugin.core.gate import Gate
+from jmedethic_plugin.core.text import without_credentials
 from jmedethic_plugin.core.threshold import PROFILES, Blocked, Threshold
 from jmedethic_plugin.engine.demo import DEMO_JUDGES, DEMO_PREFIX, is_demo_id
 from jmedethic_plugin.engine.limits import RateCap
@@ -135,7 +136,8 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """What must be the same for a run to be resumed and for replies to be taken from its ledger."""
         return {
-            "model": self.model, "judges": list(self.judges), "third_judge": self.third_judge, "fallback_judge": self.fallback_judge, "api_base": self.api_base, "judge_api_base": self.judge_api_base,
+            "model": self.model, "judges": list(self.judges), "third_judge": self.third_judge, "fallback_judge": self.fallback_judge, "api_base": without_credentials(self.api_base),
+            "judge_api_base": without_credentials(self.judge_api_base),
             "system_prompt": self.system_prompt, "target_sampling": self.target_sampling.to_dict(),
             "judge_sampling": self.judge_sampling.to_dict(),
             "third_judge_rule": None if self.third_judge is None else self.threshold.third_rule,

@@ -61,8 +61,13 @@ class CaseRecord(Value):
         if result.status == "passed":
             return
         prefix = "[demo, no measurement] " if self.demo else ""
+        flagged = (
+            " Injection suspected: a reply bears signs of being meant for a judge."
+            if any(t.panel and t.panel.flags for t in self.turns)
+            else ""
+        )
         if result.status == "not_measured":
-            raise NotMeasuredError(f"{prefix}{self.case.id}: not measured ({'; '.join(result.missing)}). Record: {where}")
+            raise NotMeasuredError(f"{prefix}{self.case.id}: not measured ({'; '.join(result.missing)}).{flagged} Record: {where}")
         turn = self.turns[(result.turn_number or 1) - 1]
         said = ", ".join(
             f"{v.judge} {v.points:g} ({v.response_class})" if isinstance(v, Scored) else f"{v.judge} unscored"
@@ -71,7 +76,7 @@ class CaseRecord(Value):
         what = {"violation": "below the threshold", "over_refusal": "refused a legitimate question"}[result.finding or "violation"]
         raise ThresholdFailure(
             f"{prefix}{self.case.id}: turn {turn.turn_number} of {len(self.turns)} {what}. Points (1-10, 10 safest): {said}. "
-            f"Required: {threshold}. Record: {where}"
+            f"Required: {threshold}.{flagged} Record: {where}"
         )
 
     def __repr__(self) -> str:

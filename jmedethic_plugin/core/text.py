@@ -30,3 +30,12 @@ def printable(text: str) -> str:
 def sentences(text: str) -> list[str]:
     """The sentences of a Japanese or English text, also told apart by line breaks."""
     return [part.strip() for part in re.split(r"(?<=[。.!?])\s*|\n+", text) if part.strip()]
+
+
+def without_credentials(url: str | None) -> str | None:
+    """An address without what may be secret in it: user and password, query, fragment."""
+    if url is None:
+        return None
+    bare = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, colon, rest = bare.rpartition("://")
+    return f"{scheme}{colon}{rest.rsplit('@', 1)[-1]}"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from jmedethic_plugin.core.text import printable
+from jmedethic_plugin.core.text import printable, without_credentials
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
 from jmedethic_plugin.engine.ports import ModelRole, Price, Sampling
 from jmedethic_plugin.errors import ModelError
@@ -151,7 +151,7 @@ class LiteLlmModel:
 
     def identity(self) -> dict[str, Any]:
         """Id and address; no key."""
-        return {"model": self.model_id, "api_base": _without_credentials(self._api_base)}
+        return {"model": self.model_id, "api_base": without_credentials(self._api_base)}
 
     def price(self) -> Price | None:
         """The given price, else the one in LiteLLM's own table for the provider's own address."""
@@ -351,10 +351,3 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
         seen.add(id(cause))
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-def _without_credentials(url: str | None) -> str | None:
-    if url is None or "@" not in url:
-        return url
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rsplit('@', 1)[-1]}"

@@ -14,7 +14,7 @@ from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.ledger.lock import FolderLock
 from jmedethic_plugin.ledger.store import HUMAN, Ledger, VerdictRow
-from jmedethic_plugin.reporting.text import visible
+from jmedethic_plugin.reporting.text import quoted
 from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
 
 
@@ -42,10 +42,12 @@ class Waiting:
     def text_lines(self) -> Iterator[str]:
         """The conversation up to the turn, and the judges' reasons."""
         for turn in self.record.turns[: self.turn.turn_number]:
-            yield f"  user {turn.turn_number}: {visible(turn.user)}"
-            yield f"  reply {turn.turn_number}: {visible(turn.reply.text)}"
+            yield from quoted(f"user {turn.turn_number}", turn.user)
+            yield from quoted(f"reply {turn.turn_number}", turn.reply.text)
         assert self.turn.panel is not None
-        yield from (f"  {v.judge}: {visible(v.reason)}" for v in self.turn.panel.heard if isinstance(v, Scored))
+        for verdict in self.turn.panel.heard:
+            if isinstance(verdict, Scored):
+                yield from quoted(verdict.judge, verdict.reason)
 
 
 def waiting(folder: Path, ledger_url: str | None = None) -> list[Waiting]:

@@ -277,6 +277,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="shared ledger, postgresql+psycopg://... (default: a SQLite file in the run's folder)",
     )
     add("--run-id", dest="jmedethic_run_id", metavar="ID", help="name of a new run (default: time and model); shards of one run share it")
+    add(
+        "--show-text",
+        dest="jmedethic_show_text",
+        action="store_true",
+        help="print the failed conversations word by word at the end; they may be harmful, and a CI log keeps them",
+    )
     add("--resume", dest="jmedethic_resume", metavar="RUN", help="go on with this run: pay only for what is missing")
     parser.addini("jmedethic_judges", "judge models, one a line", type="linelist", default=[])
     parser.addini("jmedethic_third_judge", "judge heard where the two disagree", default="")
@@ -386,12 +392,16 @@ class JudgedCase:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Under Allure: the turns as steps of the test itself; steps made in a fixture would be hidden in its set-up."""
-    judged = pyfuncitem.funcargs.get("judged")
-    if isinstance(judged, JudgedCase) and pyfuncitem.config.getoption("allure_report_dir", None):
+    """Under Allure: the turns as steps of the test itself; steps made in a fixture would be hidden in its set-up. For JUnit XML: properties."""
+    judged, option = pyfuncitem.funcargs.get("judged"), pyfuncitem.config.getoption
+    if isinstance(judged, JudgedCase) and option("allure_report_dir", None):
         from jmedethic_plugin.reporting.allure import report_case
 
         report_case(judged.record, judged.threshold, pyfuncitem.config.stash[SESSION].banners)
+    if isinstance(judged, JudgedCase) and option("xmlpath", None):
+        from jmedethic_plugin.reporting.ci import junit_properties
+
+        pyfuncitem.user_properties += junit_properties(judged.record, judged.threshold)
     return (yield)
 
 
@@ -446,6 +456,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the engine, write the reports, let the gate decide; first, because on Ctrl-C xdist waits for its workers and they for the engine."""
     if (run := session.config.stash.get(SESSION, None)) is not None:
         run.finish()
+        if isinstance(run, ControllerSession):
+            allure = session.config.getoption("allure_report_dir", None)
+            run.write_faces(Path(allure) if allure else None)
         if isinstance(run, ControllerSession) and run.exit_code is not None and session.exitstatus in _ENDS_OF_A_RUN:
             session.exitstatus = run.exit_code
 
@@ -491,7 +504,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The tables of the run."""
     run = config.stash.get(SESSION, None)
-    if isinstance(run, ControllerSession) and (lines := run.summary()):
+    if isinstance(run, ControllerSession) and (lines := run.summary(show_text=config.getoption("jmedethic_show_text"))):
         terminalreporter.section("medical ethics")
         for line in lines:
             terminalreporter.line(line)

@@ -6,6 +6,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jmedethic_plugin.core.record import Record
@@ -67,6 +68,7 @@ class ControllerSession:
         self._told_at = 0.0
         self.bar: Bar | None = None
         self._tables: Tables | None = None
+        self._annotations: list[str] = []
 
     def prepare(self) -> None:
         """Return once the models can be called, or raise why they cannot."""
@@ -172,13 +174,30 @@ class ControllerSession:
             return None
         return 0 if self._tables.decision is None else self._tables.decision.exit_code
 
-    def summary(self) -> list[str]:
-        """The terminal summary of a finished run; nothing when no run took place."""
+    def write_faces(self, allure_folder: Path | None) -> None:
+        """Of a finished run, the files that go with its Allure results, and the job summary of a CI service that takes one."""
+        if self._tables is None:
+            return
+        if allure_folder is not None:
+            from jmedethic_plugin.reporting.allure import write_run_files
+
+            write_run_files(allure_folder, self._tables, self.run.manifest, os.environ)
+        if self.run.manifest.shard is not None:
+            return  # `jmedethic merge` tells of the whole
+        from jmedethic_plugin.reporting.ci import announce
+
+        self._annotations = announce(self.run.folder, self._tables.decision, self.run.records, self.threshold)
+
+    def summary(self, *, show_text: bool) -> list[str]:
+        """The terminal summary of a finished run, with the failed conversations where asked for; nothing when no run took place."""
         if self._tables is None:
             return []
-        from jmedethic_plugin.reporting.text import summary_lines
+        from jmedethic_plugin.reporting.text import summary_lines, transcript_lines
 
-        return [*summary_lines(self._tables, self.run.manifest), f"report: {_relative(self.run.folder / 'report.html')}"]
+        width = min(120, max(80, get_terminal_size((100, 24)).columns))
+        texts = ["", *transcript_lines(self.run.records, self.threshold)] if show_text else []
+        report = f"report: {_relative(self.run.folder / 'report.html')}"
+        return [*summary_lines(self._tables, self.run.manifest, width=width), report, *texts, *self._annotations]
 
 
 class WorkerSession:

@@ -1,4 +1,4 @@
-"""``summary.md``: tables only, no text of models, so nothing untrusted can reach a job summary."""
+"""``summary.md``: tables only, no text of models; names from outside are escaped, what a provider said stands in a fence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.reporting.text import (
     DEMO_NOTICE,
+    HOW_COUNTED,
+    LANGUAGE_HEADS,
     NOT_CLINICAL,
+    OVER_REFUSAL,
+    SAFE,
     agreement_lines,
     card_text,
     change_text,
@@ -25,6 +29,7 @@ from jmedethic_plugin.reporting.text import (
     exam_text,
     family_text,
     index_text,
+    inert,
     markdown_cell,
     p_text,
     panel_text,
@@ -34,13 +39,19 @@ from jmedethic_plugin.reporting.text import (
     screening_text,
     sentinel_text,
     trend_text,
+    turn_cells,
     turn_change_text,
     violating_text,
+    visible,
+    worst_first,
 )  # fmt: skip
+
+MAX_BYTES = 1_000_000
+"""A job summary of GitHub Actions takes 1 MiB a step and drops all of a longer one."""
 
 
 def render_markdown(tables: Tables, manifest: Manifest) -> str:
-    """The summary as Markdown."""
+    """The summary as Markdown: verdict, safety beside over-refusal and what failed, then the details folded."""
     lines = [f"# JMedEthic: {markdown_cell(str(manifest.identity['model']))}", ""]
     if manifest.demo:
         lines += [f"> **{DEMO_NOTICE}**", ""]
@@ -48,16 +59,41 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [f"> **{markdown_cell(banner)}**", ""]
     if (d := tables.decision) is not None:
         lines += [
-            f"## Gate {markdown_cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
+            f"## 判定 Gate {markdown_cell(d.gate)}: {d.verdict}{' (demo: measures nothing)' if d.demo else ''}",
             "",
             "| criterion | outcome | reason |",
             "| --- | --- | --- |",
         ]
         lines += [
-            f"| {c.name} {c.language or ''} | {c.status} | {markdown_cell(c.reason.en)}<br>{markdown_cell(c.reason.ja)} |"
-            for c in d.criteria
+            f"| {c.name} {c.language or ''} | {c.status} | {markdown_cell(c.reason.ja)}<br>{markdown_cell(c.reason.en)} |"
+            for c in worst_first(d)
         ]
         lines += ["", f"- gate hash: `{d.gate_hash}`", *([f"- counted together with: {', '.join(d.pooled)}"] if d.pooled else []), ""]
+    if tables.languages:
+        lines += [f"| | {SAFE} | {OVER_REFUSAL} |", "| --- | --- | --- |"]
+        lines += [f"| {LANGUAGE_HEADS[t.language]} | {rate_text(t.safe)} | {rate_text(t.over_refusal)} |" for t in tables.languages]
+        lines += ["", HOW_COUNTED, ""]
+    if missing := exam_missing(tables, manifest):
+        lines += [f"> **{missing}**", ""]
+    lines += _stops(manifest)
+    for table in tables.languages:
+        lines += _failed(table)
+    if (found := tables.cross_lingual) is not None:
+        lines += ["## 日本語と英語 Japanese beside English", "", cross_lingual_text(found).ja, "", cross_lingual_text(found).en, ""]
+        lines += ["Safe in English, unsafe in Japanese:", "", *(f"- {name}" for name in found.safe_only_in_english or ["none"]), ""]
+    if tables.exams:
+        lines += [
+            "## 試験 Safety and exam accuracy",
+            "",
+            "| exam | accuracy | safe conversations | over-refusal |",
+            "| --- | --- | --- | --- |",
+        ]
+        for row in tables.exams:
+            beside = next((t for t in tables.languages if t.language == row.language), None)
+            safety = "not run | not run" if beside is None else f"{rate_text(beside.safe)} | {rate_text(beside.over_refusal)}"
+            lines.append(f"| {markdown_cell(exam_name(row))} | {exam_text(row)} | {safety} |")
+        lines += ["", *(f"- {markdown_cell(note)}" for note in exam_notes(manifest)), ""]
+    lines += ["## 実行 Run", ""]
     if (family := family_text(manifest)) is not None:
         lines.append(f"- {markdown_cell(family)}")
     lines += [
@@ -68,71 +104,86 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         f"- conversations: {manifest.n_recorded} of {manifest.n_planned} planned"
         + (f"; INCOMPLETE, without the parts {', '.join(map(str, manifest.missing_shards))}" if manifest.missing_shards else ""),
         "",
+        f"{NOT_CLINICAL} {review_text(tables)}",
+        "",
     ]
     for table in tables.languages:
-        lines += [f"## {table.language}", "", "| measure | result |", "| --- | --- |"]
-        lines += [
-            f"| safe conversations | {rate_text(table.safe)} |",
-            f"| over-refusal on benign twins | {rate_text(table.over_refusal)} |",
-            f"| safe, model (filtered turns not measured) | {rate_text(table.safe_model)} |",
-            f"| over-refusal, model | {rate_text(table.over_refusal_model)} |",
-            f"| safe, system (filter counts as protection) | {rate_text(table.safe_system)} |",
-            f"| over-refusal, system | {rate_text(table.over_refusal_system)} |",
-        ]
-        lines += [
-            f"| violation rate (VR) | {rate_text(table.benign.violation)} |",
-            f"| harmful on benign twins | {rate_text(table.benign.harmful)} |",
-            f"| answered with caution | {rate_text(table.benign.caution)} |",
-            f"| replies to benign twins, worst of three turns | {classes_text(table.benign)} |",
-            f"| J = 1 - VR - ORR (1 best, 0 as always refusing) | {index_text(table.benign.index)} |",
-            f"| emergencies | {emergency_text(table.benign.emergencies)} |",
-            f"| emergencies refused | {', '.join(table.benign.emergencies.refused) or 'none'} |",
-            f"| emergencies with a violation | {', '.join(table.benign.emergencies.violated) or 'none'} |",
-            f"| different conversations | {table.n_cases}, {table.n} with repeats |",
-            *(
-                f"| repeats | {repeat_text(found, good, bad)} |"
-                for good, bad, found in (("safe", "violated", table.repeats), ("answered", "refused", table.repeats_benign))
-                if found is not None
-            ),
-            f"| violating turns | {markdown_cell(violating_text(table))} |",
-            f"| judges | {'<br>'.join(agreement_lines(table))} |",
-            f"| panel | {panel_text(table.panel)} |",
-            f"| sentinels | {sentinel_text(table) or 'none'} |",
-            "",
-        ]
-        lines += [
-            "| turn | n | Q1 | median | Q3 | mean | unscored | not judged |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        for turn in table.turns:
-            p = turn.points
-            numbers = f"{p.n} | {p.q1:.2f} | {p.median:.2f} | {p.q3:.2f} | {p.mean:.2f}" if p else "0 | - | - | - | -"
-            lines.append(f"| {turn.turn_number} | {numbers} | {turn.n_unscored} | {turn.n_not_judged} |")
-        lines += [
-            "",
-            *_decay(table.decay),
-            *_turns(table),
-            *_rates("strategy", table.by_strategy, table.screening.strategies),
-            *_rates("category", table.by_category),
-            *_rates("guideline", table.by_guideline, table.screening.guidelines),
-            *(line for factor in table.by_factor for line in _rates(factor.factor, factor.levels)),
-            f"Exploratory: each strategy (within guidelines) and guideline (within strategies) against the rest of the run, exact, adjusted by Benjamini and Hochberg; below {SCREENING_LEVEL:g} worth a look, above no pass.",
-            "",
-            *_expected(table),
-        ]
-    if (found := tables.cross_lingual) is not None:
-        lines += ["## ja beside en", "", cross_lingual_text(found).en, ""]
-        lines += ["Safe in English, unsafe in Japanese:", "", *(f"- {name}" for name in found.safe_only_in_english or ["none"]), ""]
-    if missing := exam_missing(tables, manifest):
-        lines += [f"> **{missing}**", ""]
-    if tables.exams:
-        lines += ["## Safety and exam accuracy", "", "| exam | accuracy | safe conversations | over-refusal |", "| --- | --- | --- | --- |"]
-        for row in tables.exams:
-            beside = next((t for t in tables.languages if t.language == row.language), None)
-            safety = "not run | not run" if beside is None else f"{rate_text(beside.safe)} | {rate_text(beside.over_refusal)}"
-            lines.append(f"| {markdown_cell(exam_name(row))} | {exam_text(row)} | {safety} |")
-        lines += ["", *(f"- {markdown_cell(note)}" for note in exam_notes(manifest)), ""]
-    return "\n".join([*lines, f"{NOT_CLINICAL} {review_text(tables)}", ""])
+        lines += [f"<details><summary>詳細 Details: {LANGUAGE_HEADS[table.language]}</summary>", "", *_details(table), "</details>", ""]
+    return capped("\n".join(map(inert, lines)))
+
+
+def capped(text: str, most: int = MAX_BYTES) -> str:
+    """The text, or its first lines and a note that the rest was left out, in at most so many bytes; nothing where not even the note fits."""
+    data, note = text.encode(), "\n\n</details>\n\n> **Cut: the rest stands in report.html.**\n"
+    if len(data) <= most:
+        return text
+    room = most - len(note)
+    return data[:room].decode(errors="ignore").rpartition("\n")[0] + note if room >= 0 else ""
+
+
+def _stops(manifest: Manifest) -> list[str]:
+    """What ended or broke the last sitting. Providers speak here, so it is fenced, and no line in it can end the fence."""
+    sittings = manifest.sittings[-1:]
+    said = [f"stopped by the limit of {s.stopped_by}" for s in sittings if s.stopped_by] + [f for s in sittings for f in s.failures]
+    return ["```text", *(visible(line).replace("`", "'") for text in said for line in text.split("\n")), "```", ""] if said else []
+
+
+def _failed(table: LanguageTable) -> list[str]:
+    """Where conversations gave way: by turn and strategy, with the twins beside."""
+    benign, emergencies = table.benign, table.benign.emergencies
+    return [
+        f"## 何が失敗したか What failed: {LANGUAGE_HEADS[table.language]}",
+        "",
+        f"- violated: {table.safe.n_no} conversations, first on "
+        + ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items()),
+        f"- harmful on benign twins: {rate_text(benign.harmful)}",
+        f"- emergencies refused: {', '.join(emergencies.refused) or 'none'}; with a violation: {', '.join(emergencies.violated) or 'none'}",
+        f"- not measured: {table.safe.n_not_measured} adversarial, {table.over_refusal.n_not_measured} benign",
+        "",
+        *_rates("strategy", table.by_strategy, table.screening.strategies),
+    ]
+
+
+def _details(table: LanguageTable) -> list[str]:
+    return [
+        "| measure | result |",
+        "| --- | --- |",
+        f"| safe conversations | {rate_text(table.safe)} |",
+        f"| over-refusal on benign twins | {rate_text(table.over_refusal)} |",
+        f"| safe, model (filtered turns not measured) | {rate_text(table.safe_model)} |",
+        f"| over-refusal, model | {rate_text(table.over_refusal_model)} |",
+        f"| safe, system (filter counts as protection) | {rate_text(table.safe_system)} |",
+        f"| over-refusal, system | {rate_text(table.over_refusal_system)} |",
+        f"| violation rate (VR) | {rate_text(table.benign.violation)} |",
+        f"| harmful on benign twins | {rate_text(table.benign.harmful)} |",
+        f"| answered with caution | {rate_text(table.benign.caution)} |",
+        f"| replies to benign twins, worst of three turns | {classes_text(table.benign)} |",
+        f"| J = 1 - VR - ORR (1 best, 0 as always refusing) | {index_text(table.benign.index)} |",
+        f"| emergencies | {emergency_text(table.benign.emergencies)} |",
+        f"| different conversations | {table.n_cases}, {table.n} with repeats |",
+        *(
+            f"| repeats | {repeat_text(found, good, bad)} |"
+            for good, bad, found in (("safe", "violated", table.repeats), ("answered", "refused", table.repeats_benign))
+            if found is not None
+        ),
+        f"| violating turns | {markdown_cell(violating_text(table))} |",
+        f"| judges | {'<br>'.join(agreement_lines(table))} |",
+        f"| panel | {panel_text(table.panel)} |",
+        f"| sentinels | {sentinel_text(table) or 'none'} |",
+        "",
+        "| turn | n | Q1 | median | Q3 | mean | unscored | not judged |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(f"| {row.turn_number} | {' | '.join(turn_cells(row))} |" for row in table.turns),
+        "",
+        *_decay(table.decay),
+        *_turns(table),
+        *_rates("category", table.by_category),
+        *_rates("guideline", table.by_guideline, table.screening.guidelines),
+        *(line for factor in table.by_factor for line in _rates(factor.factor, factor.levels)),
+        f"Exploratory: each strategy (within guidelines) and guideline (within strategies) against the rest of the run, exact, adjusted by Benjamini and Hochberg; below {SCREENING_LEVEL:g} worth a look, above no pass.",
+        "",
+        *_expected(table),
+    ]
 
 
 def _decay(decay: TurnDecay | None) -> list[str]:
@@ -176,7 +227,8 @@ def _rates(name: str, rows: Sequence[SafeRow], screened: Sequence[ScreeningRow] 
         f"| {name} | safe conversations | over-refusal on benign twins |{more[0]}",
         f"| --- | --- | --- |{more[1]}",
         *(
-            f"| {row.name} | {rate_text(row)} | {rate_text(row.over_refusal)} |" + (f" {found.get(row.name, '-')} |" if found else "")
+            f"| {markdown_cell(row.name)} | {rate_text(row)} | {rate_text(row.over_refusal)} |"
+            + (f" {found.get(row.name, '-')} |" if found else "")
             for row in rows
         ),
         "",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from io import StringIO
 
 from jmedethic_plugin.analysis.effects import Screening, ScreeningRow
 from jmedethic_plugin.analysis.exam import ExamRow
@@ -13,11 +15,12 @@ from jmedethic_plugin.analysis.rates import RateRow
 from jmedethic_plugin.analysis.summary import LanguageTable, PanelTable, Tables, TurnRow
 from jmedethic_plugin.core.base import Bilingual
 from jmedethic_plugin.core.estimate import Estimate
-from jmedethic_plugin.core.gate import Decision
-from jmedethic_plugin.core.record import Manifest
+from jmedethic_plugin.core.gate import Criterion, Decision
+from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.text import has_invisible, is_invisible
-from jmedethic_plugin.core.threshold import Aggregate
-from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES
+from jmedethic_plugin.core.threshold import Aggregate, Threshold
+from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES, Turn
+from jmedethic_plugin.core.verdict import Scored
 from jmedethic_plugin.stats.agreement import spearman_brown
 from jmedethic_plugin.stats.repeats import RepeatTable
 
@@ -25,6 +28,12 @@ DEMO_NOTICE = "DEMO: scripted models, offline. These numbers measure nothing. (�
 NOT_CLINICAL = "Ethics robustness under scripted attack; no clinical validation, no approval."
 
 LANGUAGE_NAMES = {"ja": "Japanese", "en": "English"}
+LANGUAGE_HEADS = {"ja": "日本語 Japanese", "en": "英語 English"}
+SAFE, OVER_REFUSAL = "安全な会話 safe conversations", "過剰な拒否 over-refusal on benign twins"
+HOW_COUNTED = (
+    "Unit: conversation (three turns), each repeat for itself. 95 % CI: Wilson at the effective number n_eff, for conversations of one guideline "
+    "resemble each other. Not measured is neither safe nor unsafe."
+)
 
 
 def percent(value: float) -> str:
@@ -48,12 +57,19 @@ def rate_text(row: RateRow) -> str:
     return text
 
 
-def turn_text(row: TurnRow) -> str:
-    """Median, quartiles and n of one turn."""
-    points = "no points" if row.points is None else (
-        f"median {row.points.median:.2f}  quartiles {row.points.q1:.2f}-{row.points.q3:.2f}  mean {row.points.mean:.2f}  n {row.points.n}"
-    )  # fmt: skip
-    return f"turn {row.turn_number}: {points}  unscored {row.n_unscored}  not judged {row.n_not_judged}"
+def rate_cells(row: RateRow) -> tuple[str, str]:
+    """The same for two narrow columns whose heads name the interval: ``15/16 = 93.8 % (71.7-98.9)`` and how many were not measured."""
+    if row.rate is None:
+        return "-", str(row.n_not_measured)
+    share = f"{row.n_yes}/{row.n_yes + row.n_no} = {percent(row.rate.point)} ({100 * row.rate.low:.1f}-{100 * row.rate.high:.1f})"
+    return share, str(row.n_not_measured)
+
+
+def turn_cells(row: TurnRow) -> tuple[str, ...]:
+    """n, quartiles, mean, unscored and not judged of one turn."""
+    p = row.points
+    numbers = ("0", "-", "-", "-", "-") if p is None else (str(p.n), *(f"{x:.2f}" for x in (p.q1, p.median, p.q3, p.mean)))
+    return (*numbers, str(row.n_unscored), str(row.n_not_judged))
 
 
 def turn_change_text(change: TurnChange) -> str:
@@ -294,14 +310,57 @@ def visible(text: str) -> str:
     return "".join(ch if ch in "\n\t" or not is_invisible(ch) else f"<U+{ord(ch):04X}>" for ch in text)
 
 
+_COMMAND = re.compile(r"^(\s*:)(?=:)|(#)(?=#\w*\[)", re.MULTILINE)
+"""What CI services read as an order to themselves: a line that begins with ``::`` (GitHub), ``##[...]`` and ``##vso[...]`` anywhere (GitHub's first
+form, Azure). GitLab's begin with an escape character, which `visible` shows."""
+
+
+def inert(text: str) -> str:
+    """Text as a log or a job summary may show it: invisible characters shown, workflow commands spaced out."""
+    return _COMMAND.sub(lambda found: f"{found[0]} ", visible(text))
+
+
+def quoted(label: str, text: str) -> list[str]:
+    """Untrusted text for a terminal: every line behind a bar, the end of a long one left out."""
+    most = 4000
+    cut = f"\n... {len(text) - most} more characters" if len(text) > most else ""
+    return [f"  | {line}" for line in inert(f"{label}: {text[:most]}{cut}").split("\n")]
+
+
+def table_lines(heads: Sequence[str], rows: Iterable[Sequence[str]], width: int, *, right: Sequence[int] = ()) -> list[str]:
+    """A plain table, aligned by the width a terminal gives each character (two columns for Japanese ones).
+
+    Parameters
+    ----------
+    right
+        Numbers of the columns, from 0, that are set flush right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="", show_edge=False)
+    for number, head in enumerate(heads):
+        table.add_column(Text(head), justify="right" if number in right else "left", overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as Text, brackets in it are no markup
+    file = StringIO()
+    Console(file=file, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(table)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def worst_first(decision: Decision) -> list[Criterion]:
+    """The criteria, what stands against a PASS first."""
+    return sorted(decision.criteria, key=lambda c: ("fail", "inconclusive", "pass").index(c.status))
+
+
 def decision_lines(decision: Decision) -> list[str]:
     """The gate's verdict, what stands against a PASS first, then what is met."""
     demo = " (demo: measures nothing)" if decision.demo else ""
-    order = {"fail": 0, "inconclusive": 1, "pass": 2}
     lines = [f"GATE {decision.gate} ({decision.gate_hash[:12]}): {decision.verdict}{demo}"]
-    for c in sorted(decision.criteria, key=lambda c: order[c.status]):
+    for c in worst_first(decision):
         place = f" {c.language}" if c.language else ""
-        lines.append(f"  {c.status:<12} {c.name}{place}: {visible(c.reason.en)}")
+        lines.append(f"  {c.status:<12} {c.name}{place}: {inert(c.reason.en)}")
     if decision.pooled:
         lines.append(f"  counted together with the earlier runs {', '.join(decision.pooled)}")
     return lines
@@ -309,21 +368,40 @@ def decision_lines(decision: Decision) -> list[str]:
 
 def markdown_cell(text: str) -> str:
     """Text that stays one cell of a Markdown table and starts no markup."""
-    return visible(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return inert(text).replace("\n", " ").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 
-def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
-    """The terminal summary."""
-    lines = [f"run {manifest.run_id}   target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}"]
+def points_text(turn: Turn) -> str:
+    """``9 / 8.5``: what each judge gave, or why there is nothing to judge."""
+    heard = turn.panel.heard if turn.panel else ()
+    return " / ".join(f"{v.points:g}" if isinstance(v, Scored) else "unscored" for v in heard) or turn.reply.outcome
+
+
+def transcript_lines(records: Iterable[CaseRecord], threshold: Threshold) -> list[str]:
+    """The failed conversations with every word said in them, for those who asked to read it."""
+    lines = []
+    failed = [(r, result) for r in records if (result := r.assess(threshold)).status == "failed"]
+    most = 20
+    for record, result in failed[:most]:
+        lines.append(f"{record.case.id}, repeat {record.repeat}: {result.finding} at turn {result.turn_number}")
+        for turn in record.turns:
+            lines += quoted(f"user {turn.turn_number}", turn.user)
+            lines += quoted(f"reply {turn.turn_number} (points {points_text(turn)})", turn.reply.text or f"(no text: {turn.reply.outcome})")
+            for verdict in turn.panel.heard if turn.panel else ():
+                lines += quoted(f"  {verdict.judge}", verdict.reason if isinstance(verdict, Scored) else f"unscored: {verdict.cause}")
+        lines.append("")
+    if len(failed) > most:
+        lines.append(f"... and {len(failed) - most} more failed conversations, in report.html")
+    return lines
+
+
+def summary_lines(tables: Tables, manifest: Manifest, *, width: int = 100) -> list[str]:
+    """The terminal summary: verdict, safety beside over-refusal and what failed first; then how it came about and how far to trust it."""
+    lines = [f"WARNING: {banner}" for banner in manifest.banners]
     if manifest.demo:
-        lines.insert(0, DEMO_NOTICE)
-    lines[0:0] = [f"WARNING: {banner}" for banner in manifest.banners]
+        lines.append(DEMO_NOTICE)
     if tables.decision is not None:
-        lines += decision_lines(tables.decision)
-    lines.append(f"threshold {tables.threshold} (scale 1-10, 10 safest)")
-    lines.append(card_text(manifest))
-    if (family := family_text(manifest)) is not None:
-        lines.append(family)
+        lines += [*decision_lines(tables.decision), ""]
     planned = manifest.n_planned or 0
     if (manifest.n_recorded or 0) < planned:
         lines.append(f"INCOMPLETE: {manifest.n_recorded} of {planned} planned conversations were played")
@@ -333,45 +411,73 @@ def summary_lines(tables: Tables, manifest: Manifest) -> list[str]:
         lines.append(f"INCOMPLETE: without the parts {', '.join(map(str, manifest.missing_shards))} of the run")
     if manifest.sittings and (stopped_by := manifest.sittings[-1].stopped_by):
         lines.append(f"STOPPED by the limit of {stopped_by}; resuming the run goes on from here")
-    lines += [f"WARNING: {visible(failure)}" for sitting in manifest.sittings[-1:] for failure in sitting.failures]
+    lines += [f"WARNING: {failure}" for sitting in manifest.sittings[-1:] for failure in sitting.failures]
+    lines += [f"target {manifest.identity['model']}   judges {', '.join(manifest.identity['judges'])}   run {manifest.run_id}"]
+    lines += [f"threshold {tables.threshold} (points 1-10, 10 safest)", card_text(manifest)]
+    if (family := family_text(manifest)) is not None:
+        lines.append(family)
+    lines.append("")
+    if tables.languages:
+        # Never a safety number without its over-refusal number.
+        rows = [(LANGUAGE_HEADS[t.language], rate_text(t.safe), rate_text(t.over_refusal)) for t in tables.languages]
+        lines += [*table_lines(("", SAFE, OVER_REFUSAL), rows, width), *table_lines(("", ""), [("", HOW_COUNTED)], width)[1:]]
     for table in tables.languages:
-        lines += ["", *_language_lines(table)]
+        lines += ["", *_failed_lines(table, width)]
     if (found := tables.cross_lingual) is not None:
-        lines += ["", f"Japanese beside English: {cross_lingual_text(found).en}"]
+        lines += ["", f"日本語と英語 Japanese beside English: {cross_lingual_text(found).en}"]
         lines += [f"  safe in English, unsafe in Japanese: {text}" for text in shortened(found.safe_only_in_english)]
     if tables.exams:
-        lines += ["", "Exam accuracy (a guard-rail; a single wrong answer fails nothing)"]
+        lines += ["", "試験の正答率 Exam accuracy (a guard-rail; a single wrong answer fails nothing)"]
         lines += [f"  {exam_name(row)}: {exam_text(row)}" for row in tables.exams]
         lines += [f"  {note}" for note in exam_notes(manifest)]
-    return [*lines, "", f"{NOT_CLINICAL} {review_text(tables)}"]
+    for table in tables.languages:
+        lines += ["", *_detail_lines(table)]
+    lines += ["", f"{NOT_CLINICAL} {review_text(tables)}"]
+    return [inert(line) for line in lines]
 
 
-def _language_lines(table: LanguageTable) -> list[str]:
-    lines = [f"{LANGUAGE_NAMES[table.language]} ({table.language})", f"  safe conversations   {rate_text(table.safe)}"]
-    # Never a safety number without its over-refusal number.
-    lines.append(f"  over-refusal (twins) {rate_text(table.over_refusal)}")
+def _failed_lines(table: LanguageTable, width: int) -> list[str]:
+    """Where and on which turn conversations gave way, and what was refused that should have been answered."""
+    benign, emergencies = table.benign, table.benign.emergencies
+    said = [
+        f"{table.safe.n_no} violated",
+        f"{table.over_refusal.n_yes} benign refused",
+        f"{table.safe.n_not_measured + table.over_refusal.n_not_measured} not measured",
+    ]
+    lines = [f"何が失敗したか What failed: {LANGUAGE_HEADS[table.language]}: {', '.join(said)}"]
+    if table.n_harmful_on_benign:
+        lines.append(f"  harmful on benign    {rate_text(benign.harmful)}")
+    if bad := sorted({*emergencies.refused, *emergencies.violated}):
+        lines.append(f"  emergencies          {emergency_text(emergencies)}: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}")
     if any(table.outcomes.get(name) for name in BLOCKED_OUTCOMES):
         lines.append(f"  of the model alone   {rate_text(table.safe_model)}; over-refusal {rate_text(table.over_refusal_model)}")
         lines.append(f"  with its filter      {rate_text(table.safe_system)}; over-refusal {rate_text(table.over_refusal_system)}")
+    if table.safe.n:
+        turns = [(f"  {row.turn_number}", str(table.first_violation[str(row.turn_number)]), *turn_cells(row)) for row in table.turns]
+        lines += table_lines(
+            ("  ターン turn", "first violation", "points n", "Q1", "median", "Q3", "mean", "unscored", "not judged"),
+            turns, width, right=range(1, 9),
+        )  # fmt: skip
+        strategies = [(f"  {row.name}", *rate_cells(row), *rate_cells(row.over_refusal)) for row in table.by_strategy]
+        lines += table_lines(
+            ("  戦略 strategy", "safe (95 % CI)", "not measured", "over-refusal (95 % CI)", "not measured"), strategies, width, right=(2, 4)
+        )
+    return lines
+
+
+def _detail_lines(table: LanguageTable) -> list[str]:
+    lines = [f"詳細 Details: {LANGUAGE_HEADS[table.language]}"]
     if table.repeats is not None:
         lines.append(f"  repeats              {repeat_text(table.repeats, 'safe', 'violated')}")
     if table.repeats_benign is not None:
         lines.append(f"                       {repeat_text(table.repeats_benign, 'answered', 'refused')}")
     if table.safe.n:
-        lines += [f"  {turn_text(row)}" for row in table.turns]
         lines += [f"  turn {change.first} to {change.second}, paired  {turn_change_text(change)}" for change in table.progression.changes]
-        first = ", ".join(f"turn {n}: {count}" for n, count in table.first_violation.items() if count)
-        lines.append(f"  first violation      {first or 'none'}")
     if table.decay is not None:
         lines.append(f"  turn decay           {decay_text(table.decay).en}")
     if table.over_refusal.n:
         lines.append(f"  benign replies       {classes_text(table.benign)}")
         lines.append(f"  J = 1 - VR - ORR     {index_text(table.benign.index)}")
-    if table.n_harmful_on_benign:
-        lines.append(f"  harmful on benign    {rate_text(table.benign.harmful)}")
-    emergencies = table.benign.emergencies
-    if bad := sorted({*emergencies.refused, *emergencies.violated}):
-        lines.append(f"  emergencies          {emergency_text(emergencies)}: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}")
     lines += [f"  exploratory          {line}" for line in screening_lines(table.screening)]
     lines.append("  outcomes of turns    " + ", ".join(f"{name} {n}" for name, n in table.outcomes.items()))
     lines.append("  unscored verdicts    " + (", ".join(f"{name} {n}" for name, n in table.unscored.items()) or "none"))

@@ -84,7 +84,9 @@ def test_rate_text_names_n_interval_method_and_missing(records):
 def test_terminal_never_prints_safety_without_over_refusal(records, manifest):
     lines = summary_lines(summarize(records, RELEASE), manifest)
 
-    assert sum("safe conversations" in line for line in lines) == sum("over-refusal" in line for line in lines) == 1
+    heads = [line for line in lines if "safe conversations" in line or "safe (95 % CI)" in line]
+    assert len(heads) == 2
+    assert all("over-refusal" in line for line in heads)
 
 
 def test_every_safe_row_has_the_over_refusal_of_its_own_twins(records):
