@@ -19,6 +19,7 @@ from jmedethic_plugin.errors import ConfigError, JMedEthicError
 if TYPE_CHECKING:
     from jmedethic_plugin.core.record import CaseRecord, Manifest
     from jmedethic_plugin.core.threshold import Threshold
+    from jmedethic_plugin.run import Results
     from jmedethic_plugin.settings import Settings
 
 
@@ -69,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of the run's own threshold")
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
+
+    plots = commands.add_parser("plots", help="draw the figures of a run or of a study as SVG and PNG into its folder plots/ (extra: plots)")
+    plots.add_argument("folder", type=Path, metavar="RUN|STUDY", help="run folder, or folder of a study")
+    plots.add_argument("--with-paper", action="store_true", help="study: also the paper's 22 models, which are not comparable")
+    plots.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    plots.set_defaults(run=_plots)
 
     gate = commands.add_parser("gate", help="decide a run by its gate again, from its ledger; exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
     gate.add_argument("folder", type=Path, help="run folder")
@@ -290,15 +297,10 @@ def _review_import(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
+    from jmedethic_plugin.run import write_reports
     from jmedethic_plugin.settings import threshold_of
 
-    manifest = read_manifest(arguments.folder)
-    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
-    try:
-        results = read_results(ledger)
-    finally:
-        ledger.close()
+    manifest, results = _results(arguments.folder, arguments.ledger)
     n = len(results.records)
     changed: dict[str, object] = {"n_recorded": n, "n_planned": manifest.n_planned or n}
     if arguments.profile is not None or arguments.min_points is not None:
@@ -308,17 +310,42 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plots(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.analysis.figures import figures_of
+    from jmedethic_plugin.reporting.plots.run import write_plots
+    from jmedethic_plugin.reporting.plots.study import read_study, write_study_plots
+    from jmedethic_plugin.run import tabulate
+
+    folder: Path = arguments.folder
+    if (folder / "study.json").exists():
+        written = write_study_plots(folder / "plots", read_study(folder / "study.json"), with_paper=arguments.with_paper)
+    elif arguments.with_paper:
+        raise ConfigError(f"--with-paper: {folder} holds no study.json; the paper's models stand beside those of a study.")
+    else:
+        manifest, results = _results(folder, arguments.ledger)
+        tables = tabulate(folder, manifest, results)
+        written = write_plots(folder / "plots", manifest, tables, figures_of(results.records, manifest.threshold))
+    print(*written, sep="\n")
+    return 0
+
+
+def _results(folder: Path, ledger_url: str | None) -> tuple[Manifest, Results]:
+    from jmedethic_plugin.run import open_ledger, read_manifest, read_results
+
+    manifest = read_manifest(folder)
+    ledger = open_ledger(folder, manifest, ledger_url)
+    try:
+        return manifest, read_results(ledger)
+    finally:
+        ledger.close()
+
+
 def _gate(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.corpus.gatefile import load_gate
     from jmedethic_plugin.reporting.text import decision_lines
-    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
+    from jmedethic_plugin.run import write_reports
 
-    manifest = read_manifest(arguments.folder)
-    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
-    try:
-        results = read_results(ledger)
-    finally:
-        ledger.close()
+    manifest, results = _results(arguments.folder, arguments.ledger)
     if arguments.digest is not None:
         found = {r.case.digest for r in results.records if r.case.id == arguments.digest}
         if not found:
@@ -342,7 +369,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     manifests = [read_manifest(folder) for folder in arguments.folders]
     found = compare([
-        (manifest, _records(folder, manifest, arguments.ledger)) for folder, manifest in zip(arguments.folders, manifests, strict=True)
+        (manifest, _records(folder, arguments.ledger)) for folder, manifest in zip(arguments.folders, manifests, strict=True)
     ])  # fmt: skip
     print(*comparison_lines(found), sep="\n")
     if arguments.json is not None:
@@ -352,15 +379,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _records(folder: Path, manifest: Manifest, ledger_url: str | None) -> Iterator[CaseRecord]:
+def _records(folder: Path, ledger_url: str | None) -> Iterator[CaseRecord]:
     """Read when asked for, so that the texts of one run at a time are in memory."""
-    from jmedethic_plugin.run import open_ledger, read_results
-
-    ledger = open_ledger(folder, manifest, ledger_url)
-    try:
-        yield from read_results(ledger).records
-    finally:
-        ledger.close()
+    yield from _results(folder, ledger_url)[1].records
 
 
 def _evidence(arguments: argparse.Namespace) -> int:

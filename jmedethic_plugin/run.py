@@ -467,15 +467,10 @@ def tabulate(folder: Path, manifest: Manifest, results: Results, gate: Gate | No
 
 def summary_json(manifest: Manifest, tables: Tables) -> str:
     """``summary.json``."""
-    summary = {
-        "schema_version": 1,
-        "run_id": manifest.run_id,
-        "demo": manifest.demo,
-        "banners": manifest.banners,
-        "canary": CANARY,
-        "tables": tables.model_dump(mode="json"),
-    }
-    return json.dumps(summary, ensure_ascii=False, indent=1) + "\n"
+    from jmedethic_plugin.analysis.summary import Summary
+
+    summary = Summary(run_id=manifest.run_id, demo=manifest.demo, banners=manifest.banners, canary=CANARY, tables=tables)
+    return json.dumps(summary.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
 
 
 def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
 from jmedethic_plugin.analysis.exam import ExamRow, exam_rows
@@ -168,6 +169,19 @@ class Tables(Value):
     """What the run's gate says; None for a run without one."""
     exams: tuple[ExamRow, ...] = ()
     """Exam accuracy, which enters no other table."""
+
+
+class Summary(Value):
+    """``summary.json``."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    demo: bool
+    """A scripted model took part: the numbers measure nothing."""
+    banners: tuple[str, ...]
+    """What was allowed against the rules."""
+    canary: str
+    tables: Tables
 
 
 def summarize(
