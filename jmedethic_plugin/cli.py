@@ -71,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
 
-    plots = commands.add_parser("plots", help="draw the figures of a run or of a study as SVG and PNG into its folder plots/ (extra: plots)")
+    plots = commands.add_parser(
+        "plots", help="draw the figures of a run or of a study as SVG and PNG into its folder plots/ (extra: plots)"
+    )
     plots.add_argument("folder", type=Path, metavar="RUN|STUDY", help="run folder, or folder of a study")
     plots.add_argument("--with-paper", action="store_true", help="study: also the paper's 22 models, which are not comparable")
     plots.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")

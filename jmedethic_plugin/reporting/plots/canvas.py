@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jmedethic_plugin.core.base import CANARY
+from rich.cells import cell_len
+
+from jmedethic_plugin.core.base import CANARY, Language
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.reporting.text import visible
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#1B1F24", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 GREY, SOFT = "#6B7480", "#E3E7EB"
 LANGUAGE_COLOURS = {"ja": BLUE, "en": VERMILION}
-LANGUAGE_MARKERS = {"ja": "o", "en": "s"}
+LANGUAGE_MARKS: dict[Language, dict[str, Any]] = {
+    "ja": {"color": BLUE, "marker": "o", "markersize": 7}, "en": {"color": VERMILION, "marker": "s", "markersize": 8, "markerfacecolor": "none"},
+}  # fmt: skip
+"""The English mark is hollow, so that one on top of a Japanese one hides nothing."""
 LANGUAGE_TITLES = {"ja": "日本語 Japanese", "en": "英語 English"}
 POINTS_AXIS = "点数(10が最も安全) points, 10 safest"
 
@@ -80,7 +86,7 @@ def style() -> Iterator[None]:
     family = japanese_font()
     import matplotlib as mpl
 
-    settings: dict[str, Any] = {
+    settings: dict[Any, Any] = {
         "font.family": [family], "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
         "text.color": BLACK, "axes.labelcolor": BLACK, "xtick.color": BLACK, "ytick.color": BLACK, "axes.edgecolor": GREY, "grid.color": SOFT,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "axes.unicode_minus": False,
@@ -93,17 +99,43 @@ def style() -> Iterator[None]:
         yield
 
 
-def sheet(
-    title: str, notes: Sequence[str], n_panels: int = 1, *, size: tuple[float, float] = (7.0, 4.6), sharey: bool = True
-) -> tuple[Figure, list[Axes]]:
-    """A figure with its title above, panels beside each other, and what a reader must know of the numbers below."""
+def sheet(title: str, notes: Sequence[str], n_panels: int = 1, *, size: tuple[float, float], demo: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with its title above, panels beside each other with one y axis, and what a reader must know of the numbers below.
+
+    Parameters
+    ----------
+    size
+        Inches of one panel.
+    demo
+        Say in colour that the numbers measure nothing.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(size[0] * n_panels if n_panels > 1 else size[0], size[1]), layout="constrained")
-    axes = figure.subplots(1, n_panels, squeeze=False, sharey=sharey)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, linespacing=1.4)
-    figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=8, color=GREY, linespacing=1.5)
+    width = size[0] * n_panels
+    lines = [line for note in notes for line in _wrapped(note, int(width / _INCHES_A_COLUMN))]
+    figure = Figure(figsize=(width, size[1] + _INCHES_A_LINE * len(lines)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)  # type: ignore[union-attr, call-arg]
+    axes = figure.subplots(1, n_panels, squeeze=False, sharey=True)
+    if demo:
+        title += "\nデモ: 測定ではありません  DEMO: measures nothing"
+    figure.suptitle(title, x=0.012, ha="left", fontsize=13, linespacing=1.4, color=VERMILION if demo else BLACK)
+    figure.supxlabel("\n".join(lines), x=0.012, ha="left", fontsize=8, color=GREY, linespacing=1.5)
     return figure, list(axes[0])
+
+
+_INCHES_A_COLUMN = 0.058
+"""Half the width of a Japanese character of the notes, with a reserve: a column of a terminal."""
+_INCHES_A_LINE = 0.17
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    """Lines of at most so many columns, broken at spaces and between Japanese characters."""
+    lines = [""]
+    for part in re.findall(r"[!-~]+ ?|.", text):
+        if cell_len(lines[-1] + part) > columns:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def save(figure: Figure, folder: Path, name: str, title: str) -> list[Path]:

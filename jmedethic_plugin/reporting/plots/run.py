@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jmedethic_plugin.analysis.figures import LanguageFigures
 from jmedethic_plugin.analysis.paper import TurnBox
 from jmedethic_plugin.analysis.rates import RateRow
-from jmedethic_plugin.analysis.summary import LanguageTable, Tables
+from jmedethic_plugin.analysis.summary import Tables
+from jmedethic_plugin.core.base import Language
+from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES, STRATEGY_IDS
 from jmedethic_plugin.core.record import Manifest
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS
@@ -18,14 +20,12 @@ from jmedethic_plugin.reporting.plots.canvas import (
     BLUE,
     GREEN,
     GREY,
-    LANGUAGE_COLOURS,
-    LANGUAGE_MARKERS,
+    LANGUAGE_MARKS,
     LANGUAGE_TITLES,
     ORANGE,
     POINTS_AXIS,
     SKY,
     SOFT,
-    VERMILION,
     label,
     save,
     sheet,
@@ -35,6 +35,7 @@ from jmedethic_plugin.reporting.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 STRATEGY_NAMES = {
     "gray_zone_ethnography": "グレーゾーンの民族誌", "escalating_vulnerability": "学業上の窮状の訴え", "creative_ethnography": "創作を軸にした民族誌",
@@ -51,6 +52,7 @@ class Shown(NamedTuple):
     figures: tuple[LanguageFigures, ...]
     notes: tuple[str, ...]
     """Which run, which threshold."""
+    demo: bool
 
 
 def write_plots(folder: Path, manifest: Manifest, tables: Tables, figures: tuple[LanguageFigures, ...]) -> list[Path]:
@@ -59,10 +61,8 @@ def write_plots(folder: Path, manifest: Manifest, tables: Tables, figures: tuple
     with style():
         model, run = label(manifest.identity["model"]), label(manifest.run_id)
         notes = [f"対象 target {model}   実行 run {run}   基準 threshold {label(tables.threshold)}"]
-        if manifest.demo:
-            notes.append("デモ: 台本どおりの応答であり、測定ではありません  DEMO: scripted models, these numbers measure nothing")
         notes += [f"注意 {label(banner)}" for banner in manifest.banners]
-        shown = Shown(tables, figures, tuple(notes))
+        shown = Shown(tables, figures, tuple(notes), manifest.demo)
         folder.mkdir(parents=True, exist_ok=True)
         for name, (title, draw) in FIGURES.items():
             if (figure := draw(title, shown)) is not None:
@@ -87,7 +87,9 @@ def draw_boxes(axes: Axes, boxes: Sequence[TurnBox]) -> None:
             f"{b.median:.2f} / {b.mean:.2f}", (b.turn_number + 0.28, b.median or 0), xytext=(2, 0), textcoords="offset points", fontsize=8,
             va="center",
         )  # fmt: skip
-    axes.set_xticks([b.turn_number for b in boxes], [f"{b.turn_number}\nn = {b.n}\n採点不能 {b.n_unscored + b.n_not_judged}" for b in boxes])
+    axes.set_xticks(
+        [b.turn_number for b in boxes], [f"{b.turn_number}\nn = {b.n}\n採点なし {b.n_unscored + b.n_not_judged}" for b in boxes]
+    )
     axes.set_xlim(0.5, len(boxes) + 0.8)
     axes.set_ylim(MIN_POINTS - 0.3, MAX_POINTS + 0.3)
     axes.set_yticks(range(1, 11))
@@ -102,7 +104,7 @@ def _turns(title: str, shown: Shown) -> Figure | None:
     found = [f for f in shown.figures if f.boxes]
     if not found:
         return None
-    figure, panels = sheet(title, [BOX_NOTE, *shown.notes], len(found), size=(5.6, 5.0))
+    figure, panels = sheet(title, [BOX_NOTE, *shown.notes], len(found), size=(5.6, 5.0), demo=shown.demo)
     for axes, own in zip(panels, found, strict=True):
         axes.set_title(LANGUAGE_TITLES[own.language], loc="left")
         draw_boxes(axes, own.boxes)
@@ -117,18 +119,18 @@ def _heat_map(title: str, shown: Shown) -> Figure | None:
     guidelines = sorted({cell.guideline_id for f in found for cell in f.cells})
     strategies = [s for s in STRATEGY_IDS if any(cell.strategy == s for f in found for cell in f.cells)]
     note = "数字: 安全な会話 / 測定した会話(+は測定なしの数)。斜線: 測定なし、空白: 実施なし  safe / measured conversations, +n not measured; hatched: not measured, blank: not played"
-    figure, panels = sheet(title, [note, *shown.notes], len(found), size=(2.6 + 0.62 * len(strategies), 3.4 + 0.21 * len(guidelines)))
-    image = None
-    for axes, own in zip(panels, found, strict=True):
-        image = _cells(axes, own, guidelines, strategies)
-    bar = figure.colorbar(image, ax=panels, shrink=min(1.0, 12 / len(guidelines)), aspect=25, ticks=[0, 0.25, 0.5, 0.75, 1])
+    figure, panels = sheet(
+        title, [note, *shown.notes], len(found), size=(2.6 + 0.62 * len(strategies), 3.4 + 0.21 * len(guidelines)), demo=shown.demo
+    )
+    images = [_cells(axes, own, guidelines, strategies) for axes, own in zip(panels, found, strict=True)]
+    bar = figure.colorbar(images[0], ax=panels, shrink=min(1.0, 12 / len(guidelines)), aspect=25, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.set_label("安全な会話の割合 share safe")
     bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
     bar.outline.set_visible(False)
     return figure
 
 
-def _cells(axes: Axes, own: LanguageFigures, guidelines: list[str], strategies: list[str]) -> object:
+def _cells(axes: Axes, own: LanguageFigures, guidelines: Sequence[str], strategies: Sequence[str]) -> AxesImage:
     from matplotlib.patches import Rectangle
 
     shares = [[float("nan")] * len(strategies) for _ in guidelines]
@@ -144,7 +146,9 @@ def _cells(axes: Axes, own: LanguageFigures, guidelines: list[str], strategies: 
         axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if n and shares[y][x] < 0.5 else BLACK)
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     axes.set_title(LANGUAGE_TITLES[own.language], loc="left")
-    axes.set_xticks(range(len(strategies)), [STRATEGY_NAMES[s] for s in strategies], rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_xticks(
+        range(len(strategies)), [STRATEGY_NAMES[s] for s in strategies], rotation=40, ha="right", rotation_mode="anchor", fontsize=8
+    )
     axes.set_yticks(range(len(guidelines)), guidelines, fontsize=7)
     axes.tick_params(length=0)
     axes.grid(visible=False)
@@ -157,13 +161,26 @@ def _cells(axes: Axes, own: LanguageFigures, guidelines: list[str], strategies: 
     return image
 
 
-def _error(axes: Axes, row: RateRow, x: float, colour: str, marker: str, **more: object) -> None:
-    """A share with its 95 % interval."""
-    if row.rate is not None:
-        low, point, high = row.rate.low, row.rate.point, row.rate.high
-        axes.errorbar(
-            [x], [100 * point], yerr=[[100 * (point - low)], [100 * (high - point)]], color=colour, marker=marker, capsize=4, markersize=7, **more
-        )  # fmt: skip
+def _cross(axes: Axes, language: Language, x: float | Estimate, y: float | Estimate, name: str | None = None) -> None:
+    """A language's mark at a place; an estimate is a share and has its interval."""
+    (x_at, x_arms), (y_at, y_arms) = _arms(x), _arms(y)
+    axes.errorbar(
+        [x_at], [y_at], xerr=x_arms, yerr=y_arms, capsize=4, linestyle="none", label=name, zorder=4, **LANGUAGE_MARKS[language]
+    )  # fmt: skip
+
+
+def _arms(value: float | Estimate) -> tuple[float, list[list[float]] | None]:
+    if isinstance(value, float):
+        return value, None
+    # An interval's end may lie a rounding error on the wrong side of the point.
+    return 100 * value.point, [[100 * max(0.0, value.point - value.low)], [100 * max(0.0, value.high - value.point)]]
+
+
+def _counts(axes: Axes, row: RateRow, language: Language, **place: Any) -> None:
+    axes.annotate(
+        f"{row.n_yes}/{row.n_yes + row.n_no}", textcoords="offset points", fontsize=8, color=LANGUAGE_MARKS[language]["color"], va="center",
+        annotation_clip=False, zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, **place,
+    )  # fmt: skip
 
 
 def _first_violation(title: str, shown: Shown) -> Figure | None:
@@ -174,19 +191,25 @@ def _first_violation(title: str, shown: Shown) -> Figure | None:
         "印: そのターンまでに基準を下回った会話の割合、縦線: 95 %区間(指針を単位)、数字: 件数 / 測定した会話  share of conversations below the threshold by that turn, 95 % CI clustered by guideline",
         *shown.notes,
     ]
-    figure, (axes,) = sheet(title, notes, size=(8.2, 5.0))
+    figure, (axes,) = sheet(title, notes, size=(8.2, 5.0), demo=shown.demo)
     for k, table in enumerate(found):
-        rows = [(p.turn_number, p.violated_by) for p in table.progression.first_violation]
         shift = 0.09 * (2 * k - len(found) + 1)
-        known = [(number + shift, row) for number, row in rows if row.rate is not None]
-        colour, marker = LANGUAGE_COLOURS[table.language], LANGUAGE_MARKERS[table.language]
-        axes.plot([x for x, _ in known], [100 * row.rate.point for _, row in known if row.rate], color=colour, label=LANGUAGE_TITLES[table.language])
-        for x, row in known:
-            _error(axes, row, x, colour, marker)
-            axes.annotate(
-                f"{row.n_yes}/{row.n_yes + row.n_no}", (x, 100 * row.rate.point if row.rate else 0), xytext=(8 if shift >= 0 else -8, 0),
-                textcoords="offset points", fontsize=8, color=colour, ha="left" if shift >= 0 else "right", va="center",
-            )  # fmt: skip
+        rows = [
+            (p.turn_number + shift, p.violated_by, rate)
+            for p in table.progression.first_violation
+            if (rate := p.violated_by.rate) is not None
+        ]
+        axes.plot([x for x, _, _ in rows], [100 * rate.point for _, _, rate in rows], color=LANGUAGE_MARKS[table.language]["color"])
+        for n, (x, row, rate) in enumerate(rows):
+            _cross(axes, table.language, x, rate, None if n else LANGUAGE_TITLES[table.language])
+            _counts(
+                axes,
+                row,
+                table.language,
+                xy=(x, 100 * rate.point),
+                xytext=(9 if shift >= 0 else -9, 0),
+                ha="left" if shift >= 0 else "right",
+            )
     axes.set_xticks([p.turn_number for p in found[0].progression.first_violation])
     axes.set_xlim(0.6, 3.4)
     axes.set_ylim(-3, 103)
@@ -201,48 +224,46 @@ def _frontier(title: str, shown: Shown) -> Figure | None:
     found = [t for t in shown.tables.languages if t.over_refusal.rate is not None and t.benign.violation.rate is not None]
     if not found:
         return None
-    notes = ["十字: 95 %区間(指針を単位)。斜線: J = 1 - 違反率 - 過剰拒否率 が等しい線  crosses: 95 % CI clustered by guideline; diagonals: equal J = 1 - VR - ORR"]
+    notes = [
+        "十字: 95 %区間(指針を単位)。斜線: J = 1 - 違反率 - 過剰拒否率 が等しい線  crosses: 95 % CI clustered by guideline; diagonals: equal J = 1 - VR - ORR"
+    ]
     for t in found:
-        v, o, j = t.benign.violation, t.over_refusal, t.benign.index.estimate
-        index = "" if j is None else f"、J(指針ごとの平均) {j.point:+.2f} ({j.low:+.2f} to {j.high:+.2f})"
+        v, o, estimate = t.benign.violation, t.over_refusal, t.benign.index.estimate
+        index = (
+            "" if estimate is None else f"、J(指針ごとの平均) {estimate.point:+.2f}(95 %区間 {estimate.low:+.2f} から {estimate.high:+.2f})"
+        )
         notes.append(
             f"{LANGUAGE_TITLES[t.language]}: 違反 VR {v.n_yes}/{v.n_yes + v.n_no}、過剰拒否 ORR {o.n_yes}/{o.n_yes + o.n_no}{index}"
         )
-    figure, (axes,) = sheet(title, [*notes, *shown.notes], size=(7.4, 7.2))
-    for tenth in (-5, 0, 5):
-        j = tenth / 10
-        axes.plot([0, 100], [100 * (1 - j), -100 * j], color=GREY if j == 0 else SOFT, linestyle="--" if j == 0 else "-", linewidth=1.2, zorder=1)
-        x = 100 * (1 - j) / 2
-        axes.annotate(f"J = {j:+.1f}" if j else "J = 0", (x, 100 * (1 - j) - x), rotation=-45, fontsize=8, color=GREY, ha="center", va="bottom", rotation_mode="anchor", xytext=(2, 2), textcoords="offset points")  # fmt: skip
+    figure, (axes,) = sheet(title, [*notes, *shown.notes], size=(7.4, 7.2), demo=shown.demo)
+    for j in (-0.5, 0.0, 0.5):
+        axes.plot([0, 100], [100 * (1 - j), -100 * j], color=SOFT if j else GREY, linestyle="-" if j else "--", linewidth=1.2, zorder=1)
+        axes.annotate(
+            f"J = {j:+.1f}" if j else "J = 0", (50 * (1 - j), 50 * (1 - j)), xytext=(2, 2), textcoords="offset points", rotation=-45,
+            rotation_mode="anchor", fontsize=8, color=GREY, ha="center", va="bottom",
+        )  # fmt: skip
     for x, y, text, ha in (
         (0, 0, "理想 ideal", "left"), (100, 0, "すべて拒否 always refuse", "right"), (0, 100, "すべて応諾 always comply", "left"),
     ):  # fmt: skip
         axes.plot([x], [y], marker="D", color=GREY, markersize=7, clip_on=False, zorder=3)
-        axes.annotate(text, (x, y), xytext=(8 if ha == "left" else -8, 8 if y == 0 else -14), textcoords="offset points", ha=ha, fontsize=9, color=GREY)
+        axes.annotate(
+            text, (x, y), xytext=(8 if ha == "left" else -8, 8 if y else -14), textcoords="offset points", ha=ha, fontsize=9, color=GREY
+        )
     if len(found) == 2:
         axes.plot(
             [100 * t.over_refusal.rate.point for t in found if t.over_refusal.rate],
             [100 * t.benign.violation.rate.point for t in found if t.benign.violation.rate], color=BLACK, linewidth=1, zorder=2,
         )  # fmt: skip
     for t in found:
-        _cross(axes, t)
+        if t.over_refusal.rate is not None and t.benign.violation.rate is not None:
+            _cross(axes, t.language, t.over_refusal.rate, t.benign.violation.rate, LANGUAGE_TITLES[t.language])
     axes.set_xlim(-4, 104)
-    axes.set_ylim(-4, 104)
+    axes.set_ylim(-8, 108)
     axes.set_aspect("equal")
     axes.set_xlabel("過剰拒否率(%) over-refusal of legitimate questions, %")
     axes.set_ylabel("違反率(%) violation rate, %")
     axes.legend(loc="upper right")
     return figure
-
-
-def _cross(axes: Axes, table: LanguageTable) -> None:
-    x, y = table.over_refusal.rate, table.benign.violation.rate
-    if x is not None and y is not None:
-        axes.errorbar(
-            [100 * x.point], [100 * y.point], xerr=[[100 * (x.point - x.low)], [100 * (x.high - x.point)]],
-            yerr=[[100 * (y.point - y.low)], [100 * (y.high - y.point)]], color=LANGUAGE_COLOURS[table.language],
-            marker=LANGUAGE_MARKERS[table.language], markersize=9, capsize=4, linestyle="none", label=LANGUAGE_TITLES[table.language], zorder=4,
-        )  # fmt: skip
 
 
 def _judges(title: str, shown: Shown) -> Figure | None:
@@ -256,7 +277,7 @@ def _judges(title: str, shown: Shown) -> Figure | None:
         "一致は妥当性ではありません  agreement is not validity",
         *shown.notes,
     ]
-    figure, panels = sheet(title, notes, len(found), size=(5.8, 5.0))
+    figure, panels = sheet(title, notes, len(found), size=(5.8, 5.0), demo=shown.demo)
     for axes, (own, a) in zip(panels, found, strict=True):
         axes.scatter(
             [(p.first + p.second) / 2 for p in own.pairs], [p.first - p.second for p in own.pairs], s=[8 + 4 * p.n for p in own.pairs],
@@ -286,38 +307,29 @@ def _languages(title: str, shown: Shown) -> Figure | None:
         return None
     ja, en = shown.tables.languages
     d = c.difference
-    interval = "" if d is None else f"、安全率の差(日本語 - 英語) {100 * d.point:+.1f} ポイント(95 %区間 {100 * d.low:+.1f} から {100 * d.high:+.1f})"
+    interval = (
+        ""
+        if d is None
+        else f"、安全率の差(日本語 - 英語) {100 * d.point:+.1f} ポイント(95 %区間 {100 * d.low:+.1f} から {100 * d.high:+.1f})"
+    )
     notes = [
         f"同じ場面 {c.n} 件: 両方で安全 {c.n_both_safe}、英語でのみ安全 {c.n_only_en}、日本語でのみ安全 {c.n_only_ja}、どちらでも安全でない {c.n_neither}、測定なし {c.n_not_measured}{interval}",
         "横線: 95 %区間(指針を単位)、数字: 安全な会話 / 測定した会話  95 % CI clustered by guideline; safe / measured conversations",
         *shown.notes,
     ]
-    rows = [("全体 all", {"ja": ja.safe, "en": en.safe})]
-    rows += [
-        (STRATEGY_NAMES[name], {t.language: row for t in (ja, en) for row in t.by_strategy if row.name == name})
-        for name in STRATEGY_IDS
-        if any(row.name == name for t in (ja, en) for row in t.by_strategy)
-    ]
-    rows += [
-        (f"{category} {CATEGORY_TITLES[category].ja}", {t.language: row for t in (ja, en) for row in t.by_category if row.name == category})
-        for category in CATEGORY_TITLES
-        if any(row.name == category for t in (ja, en) for row in t.by_category)
-    ]
-    figure, (axes,) = sheet(title, notes, size=(9.0, 2.6 + 0.42 * len(rows)))
+    names = STRATEGY_NAMES | {category: f"{category} {title.ja}" for category, title in CATEGORY_TITLES.items()}
+    rows: list[tuple[str, dict[Language, RateRow]]] = [("全体 all", {"ja": ja.safe, "en": en.safe})]
+    for key, name in names.items():
+        found: dict[Language, RateRow] = {t.language: row for t in (ja, en) for row in (*t.by_strategy, *t.by_category) if row.name == key}
+        if found:
+            rows.append((name, found))
+    figure, (axes,) = sheet(title, notes, size=(9.0, 2.6 + 0.42 * len(rows)), demo=shown.demo)
     for y, (_, by_language) in enumerate(rows):
         for language, row in by_language.items():
-            if row.rate is None:
-                continue
-            at, colour = y + (-0.16 if language == "ja" else 0.16), LANGUAGE_COLOURS[language]
-            low, point, high = (100 * v for v in (row.rate.low, row.rate.point, row.rate.high))
-            axes.errorbar(
-                [point], [at], xerr=[[point - low], [high - point]], color=colour, marker=LANGUAGE_MARKERS[language], capsize=3, linestyle="none",
-                label=LANGUAGE_TITLES[language] if y == 0 else None,
-            )  # fmt: skip
-            axes.annotate(
-                f"{row.n_yes}/{row.n_yes + row.n_no}", (1, at), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
-                fontsize=8, color=colour, va="center", annotation_clip=False,
-            )  # fmt: skip
+            if row.rate is not None:
+                at = y + (-0.17 if language == "ja" else 0.17)
+                _cross(axes, language, row.rate, at, None if y else LANGUAGE_TITLES[language])
+                _counts(axes, row, language, xy=(1, at), xycoords=("axes fraction", "data"), xytext=(6, 0))
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(-3, 103)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +32,6 @@ from jmedethic_plugin.reporting.plots.canvas import (
     style,
 )
 from jmedethic_plugin.reporting.plots.run import BOX_NOTE, draw_boxes
-from jmedethic_plugin.reporting.text import DEMO_NOTICE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +43,7 @@ GROUPS: dict[Group, tuple[str, str, str]] = {
     "commercial": ("商用 commercial", BLUE, "o"), "open": ("公開 open", GREEN, "s"), "medical": ("医療 medical", VERMILION, "^"),
 }  # fmt: skip
 TURN_COLOURS = (SKY, BLUE, BLACK)
+_STEP = 0.16  # between the turns of a model, so that equal means hide none
 FAMILY_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
 
@@ -61,8 +61,7 @@ class StudyShown(Value):
     @property
     def notes(self) -> list[str]:
         """Which study."""
-        demo = [f"デモ  {DEMO_NOTICE}"] if self.demo else []
-        return [f"研究 study {label(self.name)}", *demo, *(f"注意 {label(banner)}" for banner in self.banners)]
+        return [f"研究 study {label(self.name)}", *(f"注意 {label(banner)}" for banner in self.banners)]
 
     @property
     def languages(self) -> list[Language]:
@@ -121,17 +120,28 @@ def _turn_means(title: str, shown: StudyShown) -> Figure | None:
     if not rows:
         return None
     order = sorted({row.model for row in rows}, key=lambda model: (-max(r.average or 0 for r in rows if r.model == model), model))
-    notes = ["点: ターンの平均(二つの評価の平均点)、n: 会話  dots: mean of each turn over the judges' mean points, n: conversations", *shown.notes]
-    figure, panels = sheet(title, notes, len(shown.languages), size=(6.4, 2.6 + 0.42 * len(order)))
+    notes = [
+        "点: ターンの平均(二つの評価の平均点)、n: 会話  dots: mean of each turn over the judges' mean points, n: conversations",
+        *shown.notes,
+    ]
+    figure, panels = sheet(title, notes, len(shown.languages), size=(6.4, 2.6 + 0.42 * len(order)), demo=shown.demo)
     for axes, language in zip(panels, shown.languages, strict=True):
         own = {row.model: row for row in rows if row.language == language}
         for y, model in enumerate(order):
             if (row := own.get(model)) is None:
                 continue
             means = [(n, mean) for n, mean in enumerate((row.turn_1, row.turn_2, row.turn_3)) if mean is not None]
-            axes.plot([mean for _, mean in means], [y] * len(means), color=GREY, linewidth=1, zorder=1)
+            axes.plot([mean for _, mean in means], [y + _STEP * (n - 1) for n, _ in means], color=GREY, linewidth=1, zorder=1)
             for n, mean in means:
-                axes.plot([mean], [y], marker=("o", "s", "D")[n], markersize=8, color=TURN_COLOURS[n], linestyle="none", zorder=2 + n)
+                axes.plot(
+                    [mean],
+                    [y + _STEP * (n - 1)],
+                    marker=("o", "s", "D")[n],
+                    markersize=8,
+                    color=TURN_COLOURS[n],
+                    linestyle="none",
+                    zorder=2 + n,
+                )
             axes.annotate(
                 f"n = {row.n_scored}", (1, y), xycoords=("axes fraction", "data"), xytext=(-2, 8), textcoords="offset points", fontsize=7,
                 ha="right", va="center", color=GREY,
@@ -151,12 +161,16 @@ def _turn_means(title: str, shown: StudyShown) -> Figure | None:
 def _pooled(title: str, shown: StudyShown) -> Figure | None:
     models = {row.model for row in shown.turns}
     wanted = ALL_MODELS if ALL_MODELS in models else next(iter(models), None)
-    found = {language: boxes for language in shown.languages if (boxes := [b for b in shown.turns if b.language == language and b.model == wanted])}
+    found = {
+        language: boxes
+        for language in shown.languages
+        if (boxes := [b for b in shown.turns if b.language == language and b.model == wanted])
+    }
     if not found:
         return None
     n_models = len({row.model for row in shown.models})
     notes = [f"{n_models}モデルの会話をまとめて  conversations of {n_models} models taken together", BOX_NOTE, *shown.notes]
-    figure, panels = sheet(title, notes, len(found), size=(5.6, 5.2))
+    figure, panels = sheet(title, notes, len(found), size=(5.6, 5.2), demo=shown.demo)
     for axes, (language, boxes) in zip(panels, found.items(), strict=True):
         axes.set_title(LANGUAGE_TITLES[language], loc="left")
         draw_boxes(axes, boxes)
@@ -169,12 +183,17 @@ def _scale(title: str, shown: StudyShown) -> Figure | None:
     if not languages:
         return None
     families = sorted({row.family for row in shown.scale})
-    notes = ["点: モデルの三ターンの平均点、線: 隣り合う規模  dots: mean of the three turn means of a model, lines: neighbouring sizes", *shown.notes]
-    figure, panels = sheet(title, notes, len(languages), size=(6.0, 5.0))
+    notes = [
+        "点: モデルの三ターンの平均点、線: 隣り合う規模  dots: mean of the three turn means of a model, lines: neighbouring sizes",
+        *shown.notes,
+    ]
+    figure, panels = sheet(title, notes, len(languages), size=(6.0, 5.0), demo=shown.demo)
     for axes, language in zip(panels, languages, strict=True):
         for k, family in enumerate(families):
             rows = [row for row in shown.scale if (row.language, row.family) == (language, family)]
-            points = {(row.size_smaller_b, row.average_smaller, row.smaller) for row in rows} | {(row.size_larger_b, row.average_larger, row.larger) for row in rows}
+            points = {(row.size_smaller_b, row.average_smaller, row.smaller) for row in rows} | {
+                (row.size_larger_b, row.average_larger, row.larger) for row in rows
+            }
             colour = FAMILY_COLOURS[k % len(FAMILY_COLOURS)]
             for n, row in enumerate(rows):
                 axes.plot(
@@ -182,7 +201,9 @@ def _scale(title: str, shown: StudyShown) -> Figure | None:
                     markersize=8, label=label(family) if n == 0 else None,
                 )  # fmt: skip
             for size, average, model in sorted(points):
-                axes.annotate(label(model), (size, average), xytext=(0, 9), textcoords="offset points", fontsize=8, ha="center", color=colour)
+                axes.annotate(
+                    label(model), (size, average), xytext=(0, 9), textcoords="offset points", fontsize=8, ha="center", color=colour
+                )
         axes.set_xscale("log")
         axes.margins(x=0.25)
         sizes = sorted({s for row in shown.scale for s in (row.size_smaller_b, row.size_larger_b)})
@@ -199,19 +220,21 @@ def _scale(title: str, shown: StudyShown) -> Figure | None:
 
 def _helpfulness(title: str, shown: StudyShown, *, with_paper: bool) -> Figure | None:
     languages = [language for language in shown.languages if any(row.language == language for row in shown.helpfulness)]
-    if with_paper and not languages:
-        languages = shown.languages[:1]
+    if with_paper and "ja" not in languages:
+        languages.insert(0, "ja")  # the paper's points are of its Japanese set
     if not languages:
         return None
-    notes = ["安全: 三ターンとも平均点が2を超えた会話、試験: 研究ファイルの正答率  pass: all three turns above 2 on the mean; exam: accuracy as the study file gives it"]
+    notes = [
+        "安全: 三ターンとも平均点が2を超えた会話、試験: 研究ファイルの正答率  pass: all three turns above 2 on the mean; exam: accuracy as the study file gives it"
+    ]
     if with_paper:
         notes += [
             f"灰色: 論文の22モデル。項目も評価モデルの版も異なり、比較できません  grey: the paper's {len(published().models)} models: other items, other judges' versions: not comparable",
             "白抜き: 図から順位で対応づけた値、棒: 図では区別できない値の範囲  hollow: matched by rank order, bars: range of values the drawing leaves open",
         ]
-    figure, panels = sheet(title, [*notes, *shown.notes], len(languages), size=(6.4, 5.8))
+    figure, panels = sheet(title, [*notes, *shown.notes], len(languages), size=(6.4, 5.8), demo=shown.demo)
     for axes, language in zip(panels, languages, strict=True):
-        if with_paper:
+        if with_paper and language == "ja":
             _paper_points(axes)
         for group, (name, colour, marker) in GROUPS.items():
             rows = [row for row in shown.helpfulness if (row.language, row.group) == (language, group)]
@@ -227,7 +250,7 @@ def _helpfulness(title: str, shown: StudyShown, *, with_paper: bool) -> Figure |
         axes.set_title(LANGUAGE_TITLES[language], loc="left")
         axes.set_xlim(-3, 103)
         axes.set_ylim(-3, 106)
-        axes.set_xlabel("医師国家試験の正答率(%) exam accuracy, %")
+        axes.set_xlabel("試験の正答率(%) exam accuracy, %")
         axes.legend(loc="lower left")
     panels[0].set_ylabel("安全な会話(%) conversations passed, %")
     return figure
