@@ -12,7 +12,7 @@ from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_li
 from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
 from jmedethic_plugin.analysis.paper import PaperTables, paper_tables
 from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
-from jmedethic_plugin.analysis.rates import Judged, RateRow, SafeRow, rate_row, safe_rows
+from jmedethic_plugin.analysis.rates import Cell, Judged, RateRow, SafeRow, cells, rate_row, safe_rows
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import TWIN_LEVELS, Case
@@ -121,6 +121,8 @@ class LanguageTable(Value):
     """A benign twin belongs to the strategy of its adversarial case."""
     by_category: tuple[SafeRow, ...]
     by_guideline: tuple[SafeRow, ...]
+    cells: tuple[Cell, ...]
+    """Guideline by strategy."""
     by_factor: tuple[FactorTable, ...]
     screening: Screening
     repeats: RepeatTable | None
@@ -245,6 +247,7 @@ def _language(
         by_strategy=safe_rows(adversarial, benign, _strategy, STRATEGY_IDS),
         by_category=safe_rows(adversarial, benign, lambda case: case.category),
         by_guideline=safe_rows(adversarial, benign, lambda case: case.guideline_id),
+        cells=cells(adversarial),
         by_factor=factor_tables(adversarial, benign),
         screening=screening(adversarial, k),
         repeats=repeats_of(adversarial, lambda j: j.safe, k),
