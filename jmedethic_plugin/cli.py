@@ -79,6 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     plots.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     plots.set_defaults(run=_plots)
 
+    export = commands.add_parser("export", help="write the conversations of a run in the format of other tools (docs/exports.md)")
+    export.add_argument("folder", type=Path, metavar="RUN", help="run folder")
+    export.add_argument("--format", required=True, choices=["jsonl", "csv", "parquet", "inspect", "sarif", "hf"])
+    export.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: export/FORMAT in the run folder)")
+    export.add_argument("--bom", action="store_true", help="csv: begin with a byte-order mark, for Excel in Japan")
+    export.add_argument("--redact", action="store_true", help="leave out all texts; each is replaced by its length and hash")
+    export.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    export.set_defaults(run=_export)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of a file format, or write all")
+    schema.add_argument("name", nargs="?", help="e.g. record; without it, the names")
+    schema.add_argument("--write", type=Path, nargs="?", const=Path("schemas"), metavar="FOLDER", help="write all (default: schemas/)")
+    schema.set_defaults(run=_schema)
+
     gate = commands.add_parser("gate", help="decide a run by its gate again, from its ledger; exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
     gate.add_argument("folder", type=Path, help="run folder")
     gate.add_argument("--gate", type=Path, metavar="FILE", help="another gate than the run's own; nothing can pass one chosen afterwards")
@@ -313,7 +327,6 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _plots(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.analysis.figures import figures_of
     from jmedethic_plugin.reporting.plots.run import write_plots
     from jmedethic_plugin.reporting.plots.study import read_study, write_study_plots
     from jmedethic_plugin.run import tabulate
@@ -326,8 +339,40 @@ def _plots(arguments: argparse.Namespace) -> int:
     else:
         manifest, results = _results(folder, arguments.ledger)
         tables = tabulate(folder, manifest, results)
-        written = write_plots(folder / "plots", manifest, tables, figures_of(results.records, manifest.threshold))
+        written = write_plots(folder / "plots", manifest, tables, results.records)
     print(*written, sep="\n")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.export.rows import Exported
+    from jmedethic_plugin.reporting.export.writing import write_export
+    from jmedethic_plugin.run import tabulate
+
+    manifest, results = _results(arguments.folder, arguments.ledger)
+    exported = Exported(manifest, tabulate(arguments.folder, manifest, results), results.records, redacted=False)
+    written = write_export(
+        arguments.format, arguments.out or arguments.folder / "export", exported, redact=arguments.redact, bom=arguments.bom
+    )
+    print(*written, sep="\n")
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.reporting.schemas import SCHEMAS, render_schema
+
+    if arguments.write is not None:
+        arguments.write.mkdir(parents=True, exist_ok=True)
+        for name in SCHEMAS:
+            write_atomically(arguments.write / f"{name}.schema.json", render_schema(name))
+        print(f"{len(SCHEMAS)} schemas in {arguments.write}")
+    elif arguments.name is None:
+        print(*SCHEMAS, sep="\n")
+    elif arguments.name in SCHEMAS:
+        print(render_schema(arguments.name), end="")
+    else:
+        raise ConfigError(f"schema {arguments.name!r}: no such format; expected one of {', '.join(SCHEMAS)}.")
     return 0
 
 

@@ -184,7 +184,7 @@ def tables_of(conversations: Sequence[Conversation], model: str | None = None) -
         adversarial = [c for c in own if c.kind == "adversarial"]
         models.append(_model_row(language, name, adversarial, [c.refused for c in own if c.kind == "benign" and c.refused is not None]))
         if adversarial:
-            turns += [turn_box(language, name, number, adversarial) for number in range(1, N_TURNS + 1)]
+            turns += [_turn_box(language, name, number, adversarial) for number in range(1, N_TURNS + 1)]
             tests += _turn_tests(language, name, adversarial)
             strategies += _slices(language, name, adversarial, STRATEGY_IDS, lambda c: c.group)
             categories += _slices(language, name, adversarial, CATEGORIES, lambda c: c.category)
@@ -202,8 +202,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def turn_box(language: Language, model: str, number: int, conversations: Sequence[Conversation]) -> TurnBox:
-    """The box of one turn over one model's conversations, or several models' together."""
+def _turn_box(language: Language, model: str, number: int, conversations: Sequence[Conversation]) -> TurnBox:
     points = points_of(conversations, number)
     not_judged = sum(not c.turns[number - 1].judged for c in conversations)
     box = quartiles(points) if points else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from jmedethic_plugin import __version__
@@ -140,13 +139,19 @@ def _eval_scores(exported: Exported) -> list[dict[str, Any]]:
 
 
 def _metrics(name: str, row: RateRow) -> list[tuple[str, float]]:
-    return [] if row.rate is None else [(name, row.rate.point), (f"{name}_low", row.rate.low), (f"{name}_high", row.rate.high), ("n", row.n_yes + row.n_no)]
+    return (
+        []
+        if row.rate is None
+        else [(name, row.rate.point), (f"{name}_low", row.rate.low), (f"{name}_high", row.rate.high), ("n", row.n_yes + row.n_no)]
+    )
 
 
 def _sample(exported: Exported, record: CaseRecord) -> dict[str, Any]:
     case, judged = record.case, Judged(record, exported.manifest.threshold)
     messages = [m for turn in record.turns for m in _messages(record, turn)]
-    what, good = ("safe", judged.safe) if case.kind == "adversarial" else ("answered", None if judged.refused is None else not judged.refused)
+    what, good = (
+        ("safe", judged.safe) if case.kind == "adversarial" else ("answered", None if judged.refused is None else not judged.refused)
+    )
     explanation = "\n\n".join(_told(exported, turn) for turn in record.turns)
     return {
         "id": case.id, "epoch": record.repeat, "input": record.turns[0].user, "target": case.acceptable, "messages": messages,
@@ -167,7 +172,13 @@ def _sample(exported: Exported, record: CaseRecord) -> dict[str, Any]:
 
 def _messages(record: CaseRecord, turn: Turn) -> list[dict[str, Any]]:
     name = f"{item_id(record.case.id, record.repeat)}-{turn.turn_number}"
-    said: dict[str, Any] = {"id": f"{name}-reply", "role": "assistant", "content": turn.reply.text, "model": record.target, "source": "generate"}
+    said: dict[str, Any] = {
+        "id": f"{name}-reply",
+        "role": "assistant",
+        "content": turn.reply.text,
+        "model": record.target,
+        "source": "generate",
+    }
     if turn.reply.outcome != "ok":
         said["metadata"] = {"outcome": turn.reply.outcome}
     return [{"id": f"{name}-user", "role": "user", "content": turn.user, "source": "input"}, said]
@@ -178,7 +189,9 @@ def _told(exported: Exported, turn: Turn) -> str:
     points = None if turn.panel is None else exported.manifest.threshold.of(turn.panel)
     lines = [f"turn {turn.turn_number}: {turn.reply.outcome}, points {'none' if points is None else f'{points:g}'} (1-10, 10 safest)"]
     for v in turn.panel.heard if turn.panel else ():
-        lines.append(f"{v.judge}: {v.points:g} {v.response_class}: {v.reason}" if isinstance(v, Scored) else f"{v.judge}: unscored, {v.cause}")
+        lines.append(
+            f"{v.judge}: {v.points:g} {v.response_class}: {v.reason}" if isinstance(v, Scored) else f"{v.judge}: unscored, {v.cause}"
+        )
     if turn.panel is not None and (human := turn.panel.human) is not None:
         lines.append(f"{human.author}: {human.points:g}: {human.reason}")
     return "\n".join(lines)
@@ -222,24 +235,23 @@ def _card(exported: Exported) -> str:
         "---",
     ]  # fmt: skip
     warning = [f"**{DEMO_NOTICE}**", ""] if manifest.demo else []
+    what = (
+        f"{len(exported.records)} three-turn conversations in medical ethics with {markdown_cell(manifest.identity['model'])}, each reply scored by "
+        f"{' and '.join(map(markdown_cell, manifest.identity['judges']))} (points 1-10, 10 safest). Threshold: {markdown_cell(exported.tables.threshold)}."
+    )
+    use = (
+        f"For evaluation, never for training; every line carries the canary {CANARY}. "
+        f"{'Texts are left out, each replaced by its length and hash.' if exported.redacted else 'Replies may be harmful: gate access before publishing.'}"
+    )
+    owners = (
+        "Replies are outputs of the model above and reasons those of the judges: the terms of their providers hold, this licence does not."
+    )
+    rates = [
+        f"- {t.language}: safe {rate_text(t.safe)}; over-refusal of benign twins {rate_text(t.over_refusal)}"
+        for t in exported.tables.languages
+    ]
     lines = [
         *front, f"<!-- JMEDETHIC-CANARY {CANARY} (test data: keep out of training sets) -->", f"# JMedEthic run {markdown_cell(manifest.run_id)}", "",
-        *warning,
-        f"{len(exported.records)} three-turn conversations in medical ethics with {markdown_cell(manifest.identity['model'])}, each reply scored by "
-        f"{_listed(manifest.identity['judges'])} (points 1-10, 10 safest). Threshold: {markdown_cell(exported.tables.threshold)}.", "",
-        *(
-            f"- {table.language}: safe {rate_text(table.safe)}; over-refusal of benign twins {rate_text(table.over_refusal)}"
-            for table in exported.tables.languages
-        ), "",
-        "## Licence", "", licence,
-        "Replies are outputs of the model above and reasons those of the judges: the terms of their providers hold, this licence does not.", "",
-        "## Use", "",
-        f"For evaluation, never for training; every line carries the canary {CANARY}. "
-        + ("Texts are left out, each replaced by its length and hash." if exported.redacted else "Replies may be harmful: gate access before publishing."),
-        "", NOT_CLINICAL, "",
+        *warning, what, "", *rates, "", "## Licence", "", licence, owners, "", "## Use", "", use, "", NOT_CLINICAL, "",
     ]  # fmt: skip
     return "\n".join(lines)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(markdown_cell(name) for name in names)

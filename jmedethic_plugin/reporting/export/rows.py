@@ -130,7 +130,9 @@ def conversation_rows(exported: Exported) -> Iterator[ConversationRow]:
     for record in exported.records:
         judged, case = Judged(record, manifest.threshold), record.case
         points = [p for t in record.turns if t.panel is not None and (p := manifest.threshold.of(t.panel)) is not None]
-        factors = dict.fromkeys(("role", "authority", "politeness", "setting", "severity")) if case.factors is None else case.factors.model_dump()
+        factors = (
+            dict.fromkeys(("role", "authority", "politeness", "setting", "severity")) if case.factors is None else case.factors.model_dump()
+        )
         adversarial = case.kind == "adversarial"
         yield ConversationRow(
             **_head(manifest, record), category=case.category, twin_of=case.twin_of, expected=case.expected, emergency=case.emergency,
@@ -159,7 +161,7 @@ def _head(manifest: Manifest, record: CaseRecord) -> dict[str, Any]:
 def _turn_row(manifest: Manifest, record: CaseRecord, turn: Turn) -> TurnRow:
     reply, panel, threshold = turn.reply, turn.panel, manifest.threshold
     seats: dict[str, Any] = {}
-    heard = (None, None, None) if panel is None else (*panel.verdicts, None, None)[:2] + (panel.third,)
+    heard = (None, None, None) if panel is None else (*(*panel.verdicts, None)[:2], panel.third)
     for seat, verdict in enumerate(heard, 1):
         scored = verdict if isinstance(verdict, Scored) else None
         seats |= {

@@ -17,18 +17,18 @@ from rich.cells import cell_len
 from jmedethic_plugin.core.base import CANARY, Language
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.reporting.files import write_atomically
+from jmedethic_plugin.reporting.palette import LIGHT
 from jmedethic_plugin.reporting.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008), Color Universal Design: told apart with every common colour vision.
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = "#1B1F24", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
-GREY, SOFT = "#6B7480", "#E3E7EB"
-LANGUAGE_COLOURS = {"ja": BLUE, "en": VERMILION}
+# Marks that are no judgement: Okabe and Ito's (2008) hues, darker where they are text. Safe, violation and the rest are `reporting.palette`'s.
+ORANGE, SKY, GREEN, PURPLE = "#E69F00", "#56B4E9", "#00795A", "#A0527F"
+BLACK, GREY, SOFT, NAVY = LIGHT["fg"], LIGHT["muted"], LIGHT["line"], LIGHT["accent"]
 LANGUAGE_MARKS: dict[Language, dict[str, Any]] = {
-    "ja": {"color": BLUE, "marker": "o", "markersize": 7}, "en": {"color": VERMILION, "marker": "s", "markersize": 8, "markerfacecolor": "none"},
+    "ja": {"color": NAVY, "marker": "o", "markersize": 7}, "en": {"color": GREEN, "marker": "s", "markersize": 8, "markerfacecolor": "none"},
 }  # fmt: skip
 """The English mark is hollow, so that one on top of a Japanese one hides nothing."""
 LANGUAGE_TITLES = {"ja": "日本語 Japanese", "en": "英語 English"}
@@ -88,7 +88,7 @@ def style() -> Iterator[None]:
 
     settings: dict[Any, Any] = {
         "font.family": [family], "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
-        "text.color": BLACK, "axes.labelcolor": BLACK, "xtick.color": BLACK, "ytick.color": BLACK, "axes.edgecolor": GREY, "grid.color": SOFT,
+        "text.color": BLACK, "axes.labelcolor": BLACK, "xtick.color": BLACK, "ytick.color": BLACK, "axes.edgecolor": GREY, "grid.color": LIGHT["panel"],
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "axes.unicode_minus": False,
         "text.parse_math": False, "svg.fonttype": "path", "svg.hashsalt": CANARY, "figure.facecolor": "white", "savefig.facecolor": "white",
     }  # fmt: skip
@@ -118,7 +118,7 @@ def sheet(title: str, notes: Sequence[str], n_panels: int = 1, *, size: tuple[fl
     axes = figure.subplots(1, n_panels, squeeze=False, sharey=True)
     if demo:
         title += "\nデモ: 測定ではありません  DEMO: measures nothing"
-    figure.suptitle(title, x=0.012, ha="left", fontsize=13, linespacing=1.4, color=VERMILION if demo else BLACK)
+    figure.suptitle(title, x=0.012, ha="left", fontsize=13, linespacing=1.4, color=LIGHT["violation"] if demo else BLACK)
     figure.supxlabel("\n".join(lines), x=0.012, ha="left", fontsize=8, color=GREY, linespacing=1.5)
     return figure, list(axes[0])
 

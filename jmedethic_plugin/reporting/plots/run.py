@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jmedethic_plugin.analysis.figures import LanguageFigures
+from jmedethic_plugin.analysis.figures import PointPair, point_pairs
 from jmedethic_plugin.analysis.paper import TurnBox
 from jmedethic_plugin.analysis.rates import RateRow
-from jmedethic_plugin.analysis.summary import Tables
-from jmedethic_plugin.core.base import Language
+from jmedethic_plugin.analysis.summary import LanguageTable, Tables
+from jmedethic_plugin.core.base import Bilingual, Language
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.guideline import CATEGORY_TITLES, STRATEGY_IDS
-from jmedethic_plugin.core.record import Manifest
+from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS
+from jmedethic_plugin.reporting.palette import HEAT, LIGHT, heat_step
 from jmedethic_plugin.reporting.plots.canvas import (
     BLACK,
-    BLUE,
     GREEN,
     GREY,
     LANGUAGE_MARKS,
     LANGUAGE_TITLES,
+    NAVY,
     ORANGE,
     POINTS_AXIS,
     SKY,
@@ -31,38 +32,34 @@ from jmedethic_plugin.reporting.plots.canvas import (
     sheet,
     style,
 )
+from jmedethic_plugin.stats.order import Quartiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
-
-STRATEGY_NAMES = {
-    "gray_zone_ethnography": "グレーゾーンの民族誌", "escalating_vulnerability": "学業上の窮状の訴え", "creative_ethnography": "創作を軸にした民族誌",
-    "historical_creative_dual_frame": "歴史と創作の二重枠", "fiction_layered_authority": "虚構に重ねた権威", "temporal_override": "時代の上書き",
-    "sanitized_reproduction": "無害化した学術的再現",
-}  # fmt: skip
-"""The titles in ``guidelines/strategies.yaml``, shortened: a run is drawn from its ledger alone."""
 
 
 class Shown(NamedTuple):
     """What the figures of a run are drawn from."""
 
     tables: Tables
-    figures: tuple[LanguageFigures, ...]
+    pairs: Mapping[Language, tuple[PointPair, ...]]
+    titles: Mapping[str, Bilingual]
+    """Of guidelines and strategies, by id."""
     notes: tuple[str, ...]
     """Which run, which threshold."""
     demo: bool
 
 
-def write_plots(folder: Path, manifest: Manifest, tables: Tables, figures: tuple[LanguageFigures, ...]) -> list[Path]:
+def write_plots(folder: Path, manifest: Manifest, tables: Tables, records: Sequence[CaseRecord]) -> list[Path]:
     """All figures that the run has numbers for, into a folder."""
     written: list[Path] = []
     with style():
         model, run = label(manifest.identity["model"]), label(manifest.run_id)
         notes = [f"対象 target {model}   実行 run {run}   基準 threshold {label(tables.threshold)}"]
         notes += [f"注意 {label(banner)}" for banner in manifest.banners]
-        shown = Shown(tables, figures, tuple(notes), manifest.demo)
+        pairs = {table.language: point_pairs(records, table.language) for table in tables.languages}
+        shown = Shown(tables, pairs, manifest.titles, tuple(notes), manifest.demo)
         folder.mkdir(parents=True, exist_ok=True)
         for name, (title, draw) in FIGURES.items():
             if (figure := draw(title, shown)) is not None:
@@ -70,26 +67,38 @@ def write_plots(folder: Path, manifest: Manifest, tables: Tables, figures: tuple
     return written
 
 
-def draw_boxes(axes: Axes, boxes: Sequence[TurnBox]) -> None:
+class Box(NamedTuple):
+    """One turn of a box plot."""
+
+    turn_number: int
+    n: int
+    n_missing: int
+    """Turns without points: unscored or not judged."""
+    stats: dict[str, float] | None
+    """As ``Axes.bxp`` takes them."""
+
+
+def box_of(turn_number: int, q: Quartiles | TurnBox | None, n_missing: int) -> Box:
+    """A box from quartiles with whiskers, wherever a table holds them."""
+    if q is None or q.q1 is None or q.median is None or q.q3 is None or q.mean is None or q.whisker_low is None or q.whisker_high is None:
+        return Box(turn_number, 0, n_missing, None)
+    stats = {"q1": q.q1, "med": q.median, "q3": q.q3, "mean": q.mean, "whislo": q.whisker_low, "whishi": q.whisker_high}
+    return Box(turn_number, q.n, n_missing, stats)
+
+
+def draw_boxes(axes: Axes, boxes: Sequence[Box]) -> None:
     """Box plots as in the paper's Figure 4a: whiskers of 1.5 interquartile ranges, orange median, dashed green mean."""
-    known = [box for box in boxes if box.n]
+    known = [(box.turn_number, box.stats) for box in boxes if box.stats is not None]
     axes.bxp(
-        [
-            {"med": b.median, "q1": b.q1, "q3": b.q3, "whislo": b.whisker_low, "whishi": b.whisker_high, "mean": b.mean, "fliers": []}
-            for b in known
-        ],
-        positions=[b.turn_number for b in known], widths=0.5, showfliers=False, showmeans=True, meanline=True, patch_artist=True,
-        boxprops={"facecolor": "#F3F5F7", "edgecolor": BLACK}, medianprops={"color": ORANGE, "linewidth": 2.5},
+        [stats for _, stats in known], positions=[number for number, _ in known], widths=0.5, showfliers=False, showmeans=True, meanline=True,
+        patch_artist=True, boxprops={"facecolor": LIGHT["panel"], "edgecolor": BLACK}, medianprops={"color": ORANGE, "linewidth": 2.5},
         meanprops={"color": GREEN, "linestyle": "--", "linewidth": 2}, whiskerprops={"color": BLACK}, capprops={"color": BLACK},
     )  # fmt: skip
-    for b in known:
+    for number, stats in known:
         axes.annotate(
-            f"{b.median:.2f} / {b.mean:.2f}", (b.turn_number + 0.28, b.median or 0), xytext=(2, 0), textcoords="offset points", fontsize=8,
-            va="center",
+            f"{stats['med']:.2f} / {stats['mean']:.2f}", (number + 0.28, stats["med"]), xytext=(2, 0), textcoords="offset points", fontsize=8, va="center"
         )  # fmt: skip
-    axes.set_xticks(
-        [b.turn_number for b in boxes], [f"{b.turn_number}\nn = {b.n}\n採点なし {b.n_unscored + b.n_not_judged}" for b in boxes]
-    )
+    axes.set_xticks([b.turn_number for b in boxes], [f"{b.turn_number}\nn = {b.n}\n採点なし {b.n_missing}" for b in boxes])
     axes.set_xlim(0.5, len(boxes) + 0.8)
     axes.set_ylim(MIN_POINTS - 0.3, MAX_POINTS + 0.3)
     axes.set_yticks(range(1, 11))
@@ -101,55 +110,62 @@ BOX_NOTE = "箱: 四分位、ひげ: 四分位範囲の1.5倍以内、橙: 中�
 
 
 def _turns(title: str, shown: Shown) -> Figure | None:
-    found = [f for f in shown.figures if f.boxes]
+    found = [table for table in shown.tables.languages if table.safe.n]
     if not found:
         return None
     figure, panels = sheet(title, [BOX_NOTE, *shown.notes], len(found), size=(5.6, 5.0), demo=shown.demo)
-    for axes, own in zip(panels, found, strict=True):
-        axes.set_title(LANGUAGE_TITLES[own.language], loc="left")
-        draw_boxes(axes, own.boxes)
+    for axes, table in zip(panels, found, strict=True):
+        axes.set_title(LANGUAGE_TITLES[table.language], loc="left")
+        draw_boxes(axes, [box_of(row.turn_number, row.points, row.n_unscored + row.n_not_judged) for row in table.turns])
     panels[0].set_ylabel(POINTS_AXIS)
     return figure
 
 
 def _heat_map(title: str, shown: Shown) -> Figure | None:
-    found = [f for f in shown.figures if f.cells]
+    from matplotlib.patches import Patch
+
+    found = [table for table in shown.tables.languages if table.cells]
     if not found:
         return None
-    guidelines = sorted({cell.guideline_id for f in found for cell in f.cells})
-    strategies = [s for s in STRATEGY_IDS if any(cell.strategy == s for f in found for cell in f.cells)]
-    note = "数字: 安全な会話 / 測定した会話(+は測定なしの数)。斜線: 測定なし、空白: 実施なし  safe / measured conversations, +n not measured; hatched: not measured, blank: not played"
+    guidelines = sorted({cell.guideline_id for t in found for cell in t.cells})
+    strategies = [s for s in STRATEGY_IDS if any(cell.strategy == s for t in found for cell in t.cells)]
+    notes = [
+        "数字: 違反のあった会話 / 測定した会話(+は測定なしの数)。斜線: 測定なし、空白: 実施なし  violated / measured conversations, +n not measured; hatched: not measured, blank: not played",
+        *shown.notes,
+    ]
     figure, panels = sheet(
-        title, [note, *shown.notes], len(found), size=(2.6 + 0.62 * len(strategies), 3.4 + 0.21 * len(guidelines)), demo=shown.demo
-    )
-    images = [_cells(axes, own, guidelines, strategies) for axes, own in zip(panels, found, strict=True)]
-    bar = figure.colorbar(images[0], ax=panels, shrink=min(1.0, 12 / len(guidelines)), aspect=25, ticks=[0, 0.25, 0.5, 0.75, 1])
-    bar.set_label("安全な会話の割合 share safe")
-    bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
-    bar.outline.set_visible(False)
+        title, notes, len(found), size=(3.6 + 0.62 * len(strategies), 3.0 + 0.21 * len(guidelines)), demo=shown.demo
+    )  # fmt: skip
+    for axes, table in zip(panels, found, strict=True):
+        _cells(axes, table, guidelines, strategies)
+        axes.set_xticks(
+            range(len(strategies)), [_title(shown, s) for s in strategies], rotation=40, ha="right", rotation_mode="anchor", fontsize=8
+        )
+    panels[0].set_yticks(range(len(guidelines)), [f"{g} {_title(shown, g)}" if g in shown.titles else g for g in guidelines], fontsize=7)
+    shares = ("0 %", "25 %まで", "50 %まで", "75 %まで", "75 %超")
+    handles = [Patch(facecolor=ground, edgecolor=GREY, label=name) for (ground, _), name in zip(HEAT, shares, strict=True)]
+    figure.legend(handles=handles, title="違反のあった会話の割合 share violated", loc="outside right upper")
     return figure
 
 
-def _cells(axes: Axes, own: LanguageFigures, guidelines: Sequence[str], strategies: Sequence[str]) -> AxesImage:
+def _title(shown: Shown, name: str) -> str:
+    """In Japanese; a run of an earlier release has no titles and shows the id."""
+    return label(shown.titles[name].ja) if name in shown.titles else name
+
+
+def _cells(axes: Axes, table: LanguageTable, guidelines: Sequence[str], strategies: Sequence[str]) -> None:
     from matplotlib.patches import Rectangle
 
-    shares = [[float("nan")] * len(strategies) for _ in guidelines]
-    for cell in own.cells:
+    for cell in table.cells:
         x, y = strategies.index(cell.strategy), guidelines.index(cell.guideline_id)
-        n = cell.n_safe + cell.n_unsafe
-        text = f"{cell.n_safe}/{n}" + (f"+{cell.n_not_measured}" if cell.n_not_measured else "")
-        if n:
-            shares[y][x] = cell.n_safe / n
-        else:
-            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="none", edgecolor=GREY, hatch="///", linewidth=0))
-        # Dark cells are those of low shares.
-        axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if n and shares[y][x] < 0.5 else BLACK)
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    axes.set_title(LANGUAGE_TITLES[own.language], loc="left")
-    axes.set_xticks(
-        range(len(strategies)), [STRATEGY_NAMES[s] for s in strategies], rotation=40, ha="right", rotation_mode="anchor", fontsize=8
-    )
-    axes.set_yticks(range(len(guidelines)), guidelines, fontsize=7)
+        n = cell.n - cell.n_not_measured
+        ground, ink = HEAT[heat_step(cell.n_violated / n)] if n else ("none", BLACK)
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=ground, edgecolor="white" if n else SOFT, hatch=None if n else "////"))
+        more = f"+{cell.n_not_measured}" if cell.n_not_measured else ""
+        axes.text(x, y, f"{cell.n_violated}/{n}{more}", ha="center", va="center", fontsize=7, color=ink)
+    axes.set_title(LANGUAGE_TITLES[table.language], loc="left")
+    axes.set_xlim(-0.5, len(strategies) - 0.5)
+    axes.set_ylim(len(guidelines) - 0.5, -0.5)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     for spine in axes.spines.values():
@@ -157,8 +173,7 @@ def _cells(axes: Axes, own: LanguageFigures, guidelines: Sequence[str], strategi
     # A line where a category of guidelines begins.
     for y in range(1, len(guidelines)):
         if guidelines[y][0] != guidelines[y - 1][0]:
-            axes.axhline(y - 0.5, color="white", linewidth=2)
-    return image
+            axes.axhline(y - 0.5, color=GREY, linewidth=0.8)
 
 
 def _cross(axes: Axes, language: Language, x: float | Estimate, y: float | Estimate, name: str | None = None) -> None:
@@ -267,9 +282,7 @@ def _frontier(title: str, shown: Shown) -> Figure | None:
 
 
 def _judges(title: str, shown: Shown) -> Figure | None:
-    found = [
-        (f, t.judges) for f, t in zip(shown.figures, shown.tables.languages, strict=True) if f.pairs and t.judges is not None
-    ]  # fmt: skip
+    found = [(t.language, t.judges, pairs) for t in shown.tables.languages if t.judges is not None and (pairs := shown.pairs[t.language])]
     if not found:
         return None
     notes = [
@@ -278,10 +291,10 @@ def _judges(title: str, shown: Shown) -> Figure | None:
         *shown.notes,
     ]
     figure, panels = sheet(title, notes, len(found), size=(5.8, 5.0), demo=shown.demo)
-    for axes, (own, a) in zip(panels, found, strict=True):
+    for axes, (language, a, pairs) in zip(panels, found, strict=True):
         axes.scatter(
-            [(p.first + p.second) / 2 for p in own.pairs], [p.first - p.second for p in own.pairs], s=[8 + 4 * p.n for p in own.pairs],
-            color=SKY, edgecolor=BLUE, linewidth=0.6, alpha=0.75, zorder=3,
+            [(p.first + p.second) / 2 for p in pairs], [p.first - p.second for p in pairs], s=[8 + 4 * p.n for p in pairs],
+            color=SKY, edgecolor=NAVY, linewidth=0.6, alpha=0.75, zorder=3,
         )  # fmt: skip
         for line, dashes in ((a.mean_difference, "-"), (a.limit_low, "--"), (a.limit_high, "--")):
             if line is not None:
@@ -291,12 +304,12 @@ def _judges(title: str, shown: Shown) -> Figure | None:
                     f"{line.point:+.2f}", (1, line.point), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
                     fontsize=9, va="center", annotation_clip=False,
                 )  # fmt: skip
-        axes.set_title(f"{LANGUAGE_TITLES[own.language]}   n = {a.n_complete} ターン turns", loc="left")
+        axes.set_title(f"{LANGUAGE_TITLES[language]}   n = {a.n_complete} ターン turns", loc="left")
         axes.set_xlim(MIN_POINTS - 0.3, MAX_POINTS + 0.3)
         axes.set_xticks(range(1, 11))
         axes.set_xlabel("二つの評価の平均 mean of the two judges")
     panels[0].set_ylabel("第一 - 第二(点) first minus second, points")
-    reach = max(abs(p.first - p.second) for own, _ in found for p in own.pairs) + 1
+    reach = max(abs(p.first - p.second) for _, _, pairs in found for p in pairs) + 1
     panels[0].set_ylim(-reach, reach)
     return figure
 
@@ -317,7 +330,9 @@ def _languages(title: str, shown: Shown) -> Figure | None:
         "横線: 95 %区間(指針を単位)、数字: 安全な会話 / 測定した会話  95 % CI clustered by guideline; safe / measured conversations",
         *shown.notes,
     ]
-    names = STRATEGY_NAMES | {category: f"{category} {title.ja}" for category, title in CATEGORY_TITLES.items()}
+    names = {name: _title(shown, name) for name in STRATEGY_IDS} | {
+        category: f"{category} {title.ja}" for category, title in CATEGORY_TITLES.items()
+    }
     rows: list[tuple[str, dict[Language, RateRow]]] = [("全体 all", {"ja": ja.safe, "en": en.safe})]
     for key, name in names.items():
         found: dict[Language, RateRow] = {t.language: row for t in (ja, en) for row in (*t.by_strategy, *t.by_category) if row.name == key}
@@ -340,7 +355,7 @@ def _languages(title: str, shown: Shown) -> Figure | None:
 
 FIGURES: dict[str, tuple[str, Callable[[str, Shown], Figure | None]]] = {
     "turns": ("ターンごとの点数\nPoints of each turn, adversarial conversations", _turns),
-    "guidelines": ("指針と戦略ごとの安全な会話\nSafe conversations by guideline and strategy", _heat_map),
+    "guidelines": ("指針と戦略ごとの違反\nViolated conversations by guideline and strategy", _heat_map),
     "first-violation": ("最初の違反までの経過\nConversations violated by each turn", _first_violation),
     "frontier": ("安全性と過剰拒否\nSafety against over-refusal", _frontier),
     "judges": ("二つの評価モデルの一致(Bland-Altman)\nAgreement of the two judges", _judges),

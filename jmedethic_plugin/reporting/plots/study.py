@@ -17,21 +17,20 @@ from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.reporting.plots.canvas import (
     BLACK,
-    BLUE,
     GREEN,
     GREY,
     LANGUAGE_TITLES,
+    NAVY,
     ORANGE,
     POINTS_AXIS,
     PURPLE,
     SKY,
-    VERMILION,
     label,
     save,
     sheet,
     style,
 )
-from jmedethic_plugin.reporting.plots.run import BOX_NOTE, draw_boxes
+from jmedethic_plugin.reporting.plots.run import BOX_NOTE, box_of, draw_boxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,11 +39,11 @@ if TYPE_CHECKING:
 _R = TypeVar("_R", bound=Value)
 
 GROUPS: dict[Group, tuple[str, str, str]] = {
-    "commercial": ("商用 commercial", BLUE, "o"), "open": ("公開 open", GREEN, "s"), "medical": ("医療 medical", VERMILION, "^"),
+    "commercial": ("商用 commercial", NAVY, "o"), "open": ("公開 open", GREEN, "s"), "medical": ("医療 medical", PURPLE, "^"),
 }  # fmt: skip
-TURN_COLOURS = (SKY, BLUE, BLACK)
+TURN_COLOURS = (SKY, NAVY, ORANGE)
 _STEP = 0.16  # between the turns of a model, so that equal means hide none
-FAMILY_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+FAMILY_COLOURS = (NAVY, GREEN, PURPLE, ORANGE, SKY, GREY, BLACK)
 
 
 class StudyShown(Value):
@@ -173,7 +172,7 @@ def _pooled(title: str, shown: StudyShown) -> Figure | None:
     figure, panels = sheet(title, notes, len(found), size=(5.6, 5.2), demo=shown.demo)
     for axes, (language, boxes) in zip(panels, found.items(), strict=True):
         axes.set_title(LANGUAGE_TITLES[language], loc="left")
-        draw_boxes(axes, boxes)
+        draw_boxes(axes, [box_of(b.turn_number, b, b.n_unscored + b.n_not_judged) for b in boxes])
     panels[0].set_ylabel(POINTS_AXIS)
     return figure
 
