@@ -351,9 +351,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
     manifest, results = _results(arguments.folder, arguments.ledger)
     exported = Exported(manifest, tabulate(arguments.folder, manifest, results), results.records, redacted=False)
-    written = write_export(
-        arguments.format, arguments.out or arguments.folder / "export", exported, redact=arguments.redact, bom=arguments.bom
-    )
+    out = arguments.out or arguments.folder / "export" / arguments.format
+    written = write_export(arguments.format, out, exported, redact=arguments.redact, bom=arguments.bom)
     print(*written, sep="\n")
     return 0
 

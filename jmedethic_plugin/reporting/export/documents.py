@@ -50,10 +50,11 @@ def render_sarif(exported: Exported) -> Files:
     rules = [
         {
             "id": guideline, "name": f"Guideline{guideline}",
-            "shortDescription": {"text": f"指針 {guideline}({CATEGORY_TITLES[category].ja}) / guideline {guideline} ({CATEGORY_TITLES[category].en})"},
+            "shortDescription": {"text": f"{guideline} {title.ja} / {title.en}"},
             "help": {"text": f"What the guideline requires: guidelines/{category}/{guideline}.yaml of pytest-jmedethic."},
         }
         for guideline, category in guidelines
+        for title in (exported.manifest.titles.get(guideline, CATEGORY_TITLES[category]),)
     ]  # fmt: skip
     index = {guideline: n for n, (guideline, _) in enumerate(guidelines)}
     run = {
@@ -68,19 +69,18 @@ def _sarif_result(exported: Exported, judged: Judged, index: dict[str, int]) -> 
     record, case, turn = judged.record, judged.record.case, judged.result.turn_number
     item = item_id(case.id, record.repeat)
     points = [exported.manifest.threshold.of(t.panel) for t in record.turns if t.turn_number == turn and t.panel is not None]
-    files = exported.manifest.selection.get("case_files")
+    # GitHub shows a result only where it has a place in a file; of another set than the repository's cases none is known.
+    file = {"uri": f"cases/{case.category}/{case.guideline_id}.yaml", "uriBaseId": "%SRCROOT%"}
+    place = (
+        {}
+        if exported.manifest.selection.get("case_files")
+        else {"physicalLocation": {"artifactLocation": file, "region": {"startLine": 1}}}
+    )
     demo = "[demo, no measurement] " if record.demo else ""
     return {
         "ruleId": case.guideline_id, "ruleIndex": index[case.guideline_id], "level": "error" if case.critical else "warning",
         "message": {"text": f"{demo}{item}: turn {turn} below the threshold ({exported.tables.threshold})"},
-        # GitHub shows a result only where it has a place in a file: the case's.
-        "locations": [{
-            "physicalLocation": {
-                "artifactLocation": {"uri": f"cases/{case.category}/{case.guideline_id}.yaml" if not files else "cases.jsonl", "uriBaseId": "%SRCROOT%"},
-                "region": {"startLine": 1},
-            },
-            "logicalLocations": [{"name": item, "kind": "resource"}],
-        }],
+        "locations": [place | {"logicalLocations": [{"name": item, "kind": "resource"}]}],
         "partialFingerprints": {"jmedethicItem/v1": content_hash([item, record.target])},
         "properties": {
             "item": item, "language": case.language, "kind": case.kind, "group": case.group, "critical": case.critical, "turn": turn,
