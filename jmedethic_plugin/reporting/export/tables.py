@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from types import NoneType
@@ -23,7 +22,7 @@ def _tables(exported: Exported) -> list[tuple[str, type[Value], list[Value]]]:
 
 
 def render_csv(exported: Exported, *, bom: bool) -> dict[str, str | bytes]:
-    """``conversations.csv`` and ``turns.csv``, everything quoted (method.md D-23).
+    """``conversations.csv`` and ``turns.csv``, everything that is there quoted (method.md D-23).
 
     No cell is taken for a formula: an apostrophe stands before one that could be. Invisible characters are shown as ``<U+202E>``.
 
@@ -34,20 +33,18 @@ def render_csv(exported: Exported, *, bom: bool) -> dict[str, str | bytes]:
     """
     found: dict[str, str | bytes] = {}
     for name, row_type, rows in _tables(exported):
-        out = io.StringIO()
-        writer = csv.writer(out, quoting=csv.QUOTE_ALL)  # RFC 4180: lines end in CRLF
-        writer.writerow(row_type.model_fields)
-        writer.writerows([_cell(value) for value in row.model_dump().values()] for row in rows)
-        found[f"{name}.csv"] = ("\ufeff" if bom else "") + out.getvalue()
+        cells = [list(row_type.model_fields), *(row.model_dump().values() for row in rows)]
+        lines = (",".join(map(_cell, row)) + "\r\n" for row in cells)  # RFC 4180
+        found[f"{name}.csv"] = ("\ufeff" if bom else "") + "".join(lines)
     return found
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return visible(inert(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
+    # A missing value is not quoted, or readers would take it for an empty text and the column for one of texts; csv.writer does so from Python 3.12 on.
+    if value is None:
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else visible(inert(value)) if isinstance(value, str) else str(value)
+    return '"' + text.replace('"', '""') + '"'
 
 
 def render_parquet(exported: Exported) -> dict[str, str | bytes]:
