@@ -70,6 +70,20 @@ def test_figures_say_what_the_summary_says(exported, shown):
     assert marks == [[100 * t.over_refusal.rate.point, 100 * t.benign.violation.rate.point] for t in tables]
 
 
+def test_every_figure_tells_over_refusal_beside_safety(exported, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(run, "save", lambda figure, folder, name, title: drawn.setdefault(name, figure.get_supxlabel()) and [])
+
+    run.write_plots(tmp_path, exported.manifest, exported.tables, exported.records)
+
+    assert set(drawn) == set(run.FIGURES)
+    for notes in drawn.values():
+        said = notes.replace("\n", "").replace(" ", "")
+        for t in exported.tables.languages:
+            assert f"安全safe{t.safe.n_yes}/{t.safe.n_yes + t.safe.n_no}=" in said
+            assert f"過剰拒否over-refusal{t.over_refusal.n_yes}/{t.over_refusal.n_yes + t.over_refusal.n_no}=" in said
+
+
 def test_pairs_are_the_turns_of_the_agreement(exported):
     for table in exported.tables.languages:
         assert sum(pair.n for pair in point_pairs(exported.records, table.language)) == table.judges.n_complete

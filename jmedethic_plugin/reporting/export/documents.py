@@ -96,13 +96,14 @@ def render_inspect(exported: Exported) -> Files:
     """
     manifest = exported.manifest
     log_id = content_hash(manifest.run_id)[:22]
+    task = "jmedethic-demo" if manifest.demo else "jmedethic"  # what the viewer shows largest
     samples = [_sample(exported, record) for record in exported.records]
     versions = {name: version for name, version in manifest.versions.items() if version != "not installed"}
     document = {
         "version": 2, "status": "success" if manifest.complete else "cancelled",
         "eval": {
-            "eval_id": log_id, "run_id": log_id, "created": manifest.started_at, "task": "jmedethic", "task_id": log_id,
-            "task_version": manifest.suite_version, "task_display_name": f"{'DEMO ' if manifest.demo else ''}JMedEthic {manifest.run_id}",
+            "eval_id": log_id, "run_id": log_id, "created": manifest.started_at, "task": task, "task_id": log_id,
+            "task_version": manifest.suite_version, "task_display_name": f"JMedEthic {manifest.run_id}",
             "dataset": {"name": "jmedethic", "samples": len({r.case.id for r in exported.records}), "shuffled": False},
             "model": manifest.identity["model"], "config": {"epochs": manifest.repeats}, "packages": versions, "metadata": _figures(exported),
         },
@@ -112,7 +113,7 @@ def render_inspect(exported: Exported) -> Files:
         "samples": samples,
     }  # fmt: skip
     stamp = manifest.started_at.replace(":", "-")
-    return {f"{stamp}_jmedethic_{log_id}.json": _json(document)}
+    return {f"{stamp}_{task}_{log_id}.json": _json(document)}
 
 
 def _eval_scores(exported: Exported) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from jmedethic_plugin.reporting.plots.canvas import (
     sheet,
     style,
 )
+from jmedethic_plugin.reporting.text import rate_text
 from jmedethic_plugin.stats.order import Quartiles
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def write_plots(folder: Path, manifest: Manifest, tables: Tables, records: Seque
     with style():
         model, run = label(manifest.identity["model"]), label(manifest.run_id)
         notes = [f"対象 target {model}   実行 run {run}   基準 threshold {label(tables.threshold)}"]
+        # Never a safety number without its over-refusal number.
+        notes += [
+            f"{LANGUAGE_TITLES[t.language]}: 安全 safe {rate_text(t.safe)}; 過剰拒否 over-refusal {rate_text(t.over_refusal)}"
+            for t in tables.languages
+        ]
         notes += [f"注意 {label(banner)}" for banner in manifest.banners]
         pairs = {table.language: point_pairs(records, table.language) for table in tables.languages}
         shown = Shown(tables, pairs, manifest.titles, tuple(notes), manifest.demo)
@@ -133,9 +139,8 @@ def _heat_map(title: str, shown: Shown) -> Figure | None:
         "数字: 違反のあった会話 / 測定した会話(+は測定なしの数)。斜線: 測定なし、空白: 実施なし  violated / measured conversations, +n not measured; hatched: not measured, blank: not played",
         *shown.notes,
     ]
-    figure, panels = sheet(
-        title, notes, len(found), size=(3.6 + 0.62 * len(strategies), 3.0 + 0.21 * len(guidelines)), demo=shown.demo
-    )  # fmt: skip
+    size = (3.6 + 0.62 * len(strategies), 3.0 + 0.21 * len(guidelines))
+    figure, panels = sheet(title, notes, len(found), size=size, demo=shown.demo)
     for axes, table in zip(panels, found, strict=True):
         _cells(axes, table, guidelines, strategies)
         axes.set_xticks(
@@ -217,14 +222,8 @@ def _first_violation(title: str, shown: Shown) -> Figure | None:
         axes.plot([x for x, _, _ in rows], [100 * rate.point for _, _, rate in rows], color=LANGUAGE_MARKS[table.language]["color"])
         for n, (x, row, rate) in enumerate(rows):
             _cross(axes, table.language, x, rate, None if n else LANGUAGE_TITLES[table.language])
-            _counts(
-                axes,
-                row,
-                table.language,
-                xy=(x, 100 * rate.point),
-                xytext=(9 if shift >= 0 else -9, 0),
-                ha="left" if shift >= 0 else "right",
-            )
+            side = 1 if shift >= 0 else -1
+            _counts(axes, row, table.language, xy=(x, 100 * rate.point), xytext=(9 * side, 0), ha="left" if side > 0 else "right")
     axes.set_xticks([p.turn_number for p in found[0].progression.first_violation])
     axes.set_xlim(0.6, 3.4)
     axes.set_ylim(-3, 103)
@@ -291,9 +290,10 @@ def _judges(title: str, shown: Shown) -> Figure | None:
         *shown.notes,
     ]
     figure, panels = sheet(title, notes, len(found), size=(5.8, 5.0), demo=shown.demo)
+    most = max(p.n for _, _, pairs in found for p in pairs)
     for axes, (language, a, pairs) in zip(panels, found, strict=True):
         axes.scatter(
-            [(p.first + p.second) / 2 for p in pairs], [p.first - p.second for p in pairs], s=[8 + 4 * p.n for p in pairs],
+            [(p.first + p.second) / 2 for p in pairs], [p.first - p.second for p in pairs], s=[300 * p.n / most for p in pairs],
             color=SKY, edgecolor=NAVY, linewidth=0.6, alpha=0.75, zorder=3,
         )  # fmt: skip
         for line, dashes in ((a.mean_difference, "-"), (a.limit_low, "--"), (a.limit_high, "--")):

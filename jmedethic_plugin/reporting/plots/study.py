@@ -31,6 +31,7 @@ from jmedethic_plugin.reporting.plots.canvas import (
     style,
 )
 from jmedethic_plugin.reporting.plots.run import BOX_NOTE, box_of, draw_boxes
+from jmedethic_plugin.reporting.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +60,13 @@ class StudyShown(Value):
 
     @property
     def notes(self) -> list[str]:
-        """Which study."""
-        return [f"研究 study {label(self.name)}", *(f"注意 {label(banner)}" for banner in self.banners)]
+        """Which study, and what its models refused of the benign twins."""
+        # Never a safety number without its over-refusal number.
+        refused = [
+            f"{label(m.model)} ({m.language}) {percent(m.over_refusal)} (n {m.n_benign})" for m in self.models if m.over_refusal is not None
+        ]
+        over = [f"過剰拒否 over-refusal: {', '.join(refused) or '測定なし not measured'}"]
+        return [f"研究 study {label(self.name)}", *over, *(f"注意 {label(banner)}" for banner in self.banners)]
 
     @property
     def languages(self) -> list[Language]:
