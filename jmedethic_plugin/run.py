@@ -673,7 +673,8 @@ def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[P
         run_id=run_id, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
         threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
         corpus_hash=chosen.corpus_hash, guidelines={g.id: g.text_digest for g in chosen.corpus.guidelines.values()},
-        titles={g.id: g.title for g in chosen.corpus.guidelines.values()} | {s.id: s.title for s in chosen.corpus.strategies.values()}, versions=_versions(), started_at=_now(), **known,
+        titles={g.id: g.title for g in chosen.corpus.guidelines.values()} | {s.id: s.title for s in chosen.corpus.strategies.values()},
+        versions=_versions(), started_at=_now(), **known,
     )  # fmt: skip
     manifest = manifest.model_copy(update={"pooled": _earlier_runs(folder, manifest)})
     write_manifest(folder, manifest)

@@ -33,7 +33,6 @@ from jmedethic_plugin.reporting.plots.canvas import (
     style,
 )
 from jmedethic_plugin.reporting.text import rate_text
-from jmedethic_plugin.stats.order import Quartiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,38 +72,21 @@ def write_plots(folder: Path, manifest: Manifest, tables: Tables, records: Seque
     return written
 
 
-class Box(NamedTuple):
-    """One turn of a box plot."""
-
-    turn_number: int
-    n: int
-    n_missing: int
-    """Turns without points: unscored or not judged."""
-    stats: dict[str, float] | None
-    """As ``Axes.bxp`` takes them."""
-
-
-def box_of(turn_number: int, q: Quartiles | TurnBox | None, n_missing: int) -> Box:
-    """A box from quartiles with whiskers, wherever a table holds them."""
-    if q is None or q.q1 is None or q.median is None or q.q3 is None or q.mean is None or q.whisker_low is None or q.whisker_high is None:
-        return Box(turn_number, 0, n_missing, None)
-    stats = {"q1": q.q1, "med": q.median, "q3": q.q3, "mean": q.mean, "whislo": q.whisker_low, "whishi": q.whisker_high}
-    return Box(turn_number, q.n, n_missing, stats)
-
-
-def draw_boxes(axes: Axes, boxes: Sequence[Box]) -> None:
+def draw_boxes(axes: Axes, boxes: Sequence[TurnBox]) -> None:
     """Box plots as in the paper's Figure 4a: whiskers of 1.5 interquartile ranges, orange median, dashed green mean."""
-    known = [(box.turn_number, box.stats) for box in boxes if box.stats is not None]
+    known = [b for b in boxes if b.median is not None and b.mean is not None]
     axes.bxp(
-        [stats for _, stats in known], positions=[number for number, _ in known], widths=0.5, showfliers=False, showmeans=True, meanline=True,
-        patch_artist=True, boxprops={"facecolor": LIGHT["panel"], "edgecolor": BLACK}, medianprops={"color": ORANGE, "linewidth": 2.5},
+        [{"q1": b.q1, "med": b.median, "q3": b.q3, "mean": b.mean, "whislo": b.whisker_low, "whishi": b.whisker_high} for b in known],
+        positions=[b.turn_number for b in known], widths=0.5, showfliers=False, showmeans=True, meanline=True, patch_artist=True,
+        boxprops={"facecolor": LIGHT["panel"], "edgecolor": BLACK}, medianprops={"color": ORANGE, "linewidth": 2.5},
         meanprops={"color": GREEN, "linestyle": "--", "linewidth": 2}, whiskerprops={"color": BLACK}, capprops={"color": BLACK},
     )  # fmt: skip
-    for number, stats in known:
+    for b in known:
         axes.annotate(
-            f"{stats['med']:.2f} / {stats['mean']:.2f}", (number + 0.28, stats["med"]), xytext=(2, 0), textcoords="offset points", fontsize=8, va="center"
+            f"{b.median:.2f} / {b.mean:.2f}", (b.turn_number + 0.28, b.median or 0), xytext=(2, 0), textcoords="offset points", fontsize=8, va="center"
         )  # fmt: skip
-    axes.set_xticks([b.turn_number for b in boxes], [f"{b.turn_number}\nn = {b.n}\n採点なし {b.n_missing}" for b in boxes])
+    ticks = [f"{b.turn_number}\nn = {b.n}\n採点なし {b.n_unscored + b.n_not_judged}" for b in boxes]
+    axes.set_xticks([b.turn_number for b in boxes], ticks)
     axes.set_xlim(0.5, len(boxes) + 0.8)
     axes.set_ylim(MIN_POINTS - 0.3, MAX_POINTS + 0.3)
     axes.set_yticks(range(1, 11))
@@ -122,7 +104,7 @@ def _turns(title: str, shown: Shown) -> Figure | None:
     figure, panels = sheet(title, [BOX_NOTE, *shown.notes], len(found), size=(5.6, 5.0), demo=shown.demo)
     for axes, table in zip(panels, found, strict=True):
         axes.set_title(LANGUAGE_TITLES[table.language], loc="left")
-        draw_boxes(axes, [box_of(row.turn_number, row.points, row.n_unscored + row.n_not_judged) for row in table.turns])
+        draw_boxes(axes, [box for box in shown.tables.paper.turns if box.language == table.language])
     panels[0].set_ylabel(POINTS_AXIS)
     return figure
 

@@ -30,7 +30,7 @@ from jmedethic_plugin.reporting.plots.canvas import (
     sheet,
     style,
 )
-from jmedethic_plugin.reporting.plots.run import BOX_NOTE, box_of, draw_boxes
+from jmedethic_plugin.reporting.plots.run import BOX_NOTE, draw_boxes
 from jmedethic_plugin.reporting.text import percent
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _pooled(title: str, shown: StudyShown) -> Figure | None:
     figure, panels = sheet(title, notes, len(found), size=(5.6, 5.2), demo=shown.demo)
     for axes, (language, boxes) in zip(panels, found.items(), strict=True):
         axes.set_title(LANGUAGE_TITLES[language], loc="left")
-        draw_boxes(axes, [box_of(b.turn_number, b, b.n_unscored + b.n_not_judged) for b in boxes])
+        draw_boxes(axes, boxes)
     panels[0].set_ylabel(POINTS_AXIS)
     return figure
 
