@@ -449,7 +449,7 @@ def _evidence(arguments: argparse.Namespace) -> int:
     if other is not None:
         try:
             baseline = read_manifest(other)
-            comparison = compare([(baseline, _records(other, baseline, arguments.ledger)), (manifest, results.records)])
+            comparison = compare([(baseline, _records(other, arguments.ledger)), (manifest, results.records)])
         except ConfigError:
             if arguments.baseline is not None:
                 raise  # what was asked for by name; the run's own baseline may be elsewhere or on another scale, which the pack says
