@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jmedethic_plugin.core.gate import Decision
     from jmedethic_plugin.core.record import CaseRecord, Manifest
     from jmedethic_plugin.core.threshold import Threshold
+    from jmedethic_plugin.run import Results
     from jmedethic_plugin.settings import Settings
 
 
@@ -70,6 +71,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of the run's own threshold")
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.set_defaults(run=_report)
+
+    plots = commands.add_parser(
+        "plots", help="draw the figures of a run or of a study as SVG and PNG into its folder plots/ (extra: plots)"
+    )
+    plots.add_argument("folder", type=Path, metavar="RUN|STUDY", help="run folder, or folder of a study")
+    plots.add_argument("--with-paper", action="store_true", help="study: also the paper's 22 models, which are not comparable")
+    plots.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    plots.set_defaults(run=_plots)
+
+    export = commands.add_parser("export", help="write the conversations of a run in the format of other tools (docs/exports.md)")
+    export.add_argument("folder", type=Path, metavar="RUN", help="run folder")
+    export.add_argument("--format", required=True, choices=["jsonl", "csv", "parquet", "inspect", "sarif", "hf"])
+    export.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: export/FORMAT in the run folder)")
+    export.add_argument("--bom", action="store_true", help="csv: begin with a byte-order mark, for Excel in Japan")
+    export.add_argument("--redact", action="store_true", help="leave out all texts; each is replaced by its length and hash")
+    export.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    export.set_defaults(run=_export)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of a file format, or write all")
+    schema.add_argument("name", nargs="?", help="e.g. record; without it, the names")
+    schema.add_argument("--write", type=Path, nargs="?", const=Path("schemas"), metavar="FOLDER", help="write all (default: schemas/)")
+    schema.set_defaults(run=_schema)
 
     gate = commands.add_parser("gate", help="decide a run by its gate again, from its ledger; exit 0 PASS, 1 FAIL, 6 INCONCLUSIVE")
     gate.add_argument("folder", type=Path, help="run folder")
@@ -291,15 +314,10 @@ def _review_import(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
+    from jmedethic_plugin.run import write_reports
     from jmedethic_plugin.settings import threshold_of
 
-    manifest = read_manifest(arguments.folder)
-    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
-    try:
-        results = read_results(ledger)
-    finally:
-        ledger.close()
+    manifest, results = _results(arguments.folder, arguments.ledger)
     n = len(results.records)
     changed: dict[str, object] = {"n_recorded": n, "n_planned": manifest.n_planned or n}
     if arguments.profile is not None or arguments.min_points is not None:
@@ -309,17 +327,72 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plots(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.plots.run import write_plots
+    from jmedethic_plugin.reporting.plots.study import read_study, write_study_plots
+    from jmedethic_plugin.run import tabulate
+
+    folder: Path = arguments.folder
+    if (folder / "study.json").exists():
+        written = write_study_plots(folder / "plots", read_study(folder / "study.json"), with_paper=arguments.with_paper)
+    elif arguments.with_paper:
+        raise ConfigError(f"--with-paper: {folder} holds no study.json; the paper's models stand beside those of a study.")
+    else:
+        manifest, results = _results(folder, arguments.ledger)
+        tables = tabulate(folder, manifest, results)
+        written = write_plots(folder / "plots", manifest, tables, results.records)
+    print(*written, sep="\n")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.export.rows import Exported
+    from jmedethic_plugin.reporting.export.writing import write_export
+    from jmedethic_plugin.run import tabulate
+
+    manifest, results = _results(arguments.folder, arguments.ledger)
+    exported = Exported(manifest, tabulate(arguments.folder, manifest, results), results.records, redacted=False)
+    out = arguments.out or arguments.folder / "export" / arguments.format
+    written = write_export(arguments.format, out, exported, redact=arguments.redact, bom=arguments.bom)
+    print(*written, sep="\n")
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.reporting.schemas import SCHEMAS, render_schema
+
+    if arguments.write is not None:
+        arguments.write.mkdir(parents=True, exist_ok=True)
+        for name in SCHEMAS:
+            write_atomically(arguments.write / f"{name}.schema.json", render_schema(name))
+        print(f"{len(SCHEMAS)} schemas in {arguments.write}")
+    elif arguments.name is None:
+        print(*SCHEMAS, sep="\n")
+    elif arguments.name in SCHEMAS:
+        print(render_schema(arguments.name), end="")
+    else:
+        raise ConfigError(f"schema {arguments.name!r}: no such format; expected one of {', '.join(SCHEMAS)}.")
+    return 0
+
+
+def _results(folder: Path, ledger_url: str | None) -> tuple[Manifest, Results]:
+    from jmedethic_plugin.run import open_ledger, read_manifest, read_results
+
+    manifest = read_manifest(folder)
+    ledger = open_ledger(folder, manifest, ledger_url)
+    try:
+        return manifest, read_results(ledger)
+    finally:
+        ledger.close()
+
+
 def _gate(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.corpus.gatefile import load_gate
     from jmedethic_plugin.reporting.text import decision_lines
-    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
+    from jmedethic_plugin.run import write_reports
 
-    manifest = read_manifest(arguments.folder)
-    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
-    try:
-        results = read_results(ledger)
-    finally:
-        ledger.close()
+    manifest, results = _results(arguments.folder, arguments.ledger)
     if arguments.digest is not None:
         found = {r.case.digest for r in results.records if r.case.id == arguments.digest}
         if not found:
@@ -344,7 +417,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     manifests = [read_manifest(folder) for folder in arguments.folders]
     found = compare([
-        (manifest, _records(folder, manifest, arguments.ledger)) for folder, manifest in zip(arguments.folders, manifests, strict=True)
+        (manifest, _records(folder, arguments.ledger)) for folder, manifest in zip(arguments.folders, manifests, strict=True)
     ])  # fmt: skip
     print(*comparison_lines(found), sep="\n")
     if arguments.json is not None:
@@ -358,19 +431,13 @@ def _announce(folder: Path, manifest: Manifest, decision: Decision | None, ledge
     """What a CI service shows of a run beside the log; nothing elsewhere."""
     from jmedethic_plugin.reporting.ci import announce
 
-    for line in announce(folder, decision, _records(folder, manifest, ledger_url), manifest.threshold):
+    for line in announce(folder, decision, _records(folder, ledger_url), manifest.threshold):
         print(line)
 
 
-def _records(folder: Path, manifest: Manifest, ledger_url: str | None) -> Iterator[CaseRecord]:
+def _records(folder: Path, ledger_url: str | None) -> Iterator[CaseRecord]:
     """Read when asked for, so that the texts of one run at a time are in memory."""
-    from jmedethic_plugin.run import open_ledger, read_results
-
-    ledger = open_ledger(folder, manifest, ledger_url)
-    try:
-        yield from read_results(ledger).records
-    finally:
-        ledger.close()
+    yield from _results(folder, ledger_url)[1].records
 
 
 def _evidence(arguments: argparse.Namespace) -> int:
@@ -392,7 +459,7 @@ def _evidence(arguments: argparse.Namespace) -> int:
     if other is not None:
         try:
             baseline = read_manifest(other)
-            comparison = compare([(baseline, _records(other, baseline, arguments.ledger)), (manifest, results.records)])
+            comparison = compare([(baseline, _records(other, arguments.ledger)), (manifest, results.records)])
         except ConfigError:
             if arguments.baseline is not None:
                 raise  # what was asked for by name; the run's own baseline may be elsewhere or on another scale, which the pack says

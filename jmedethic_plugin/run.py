@@ -469,15 +469,10 @@ def tabulate(folder: Path, manifest: Manifest, results: Results, gate: Gate | No
 
 def summary_json(manifest: Manifest, tables: Tables) -> str:
     """``summary.json``."""
-    summary = {
-        "schema_version": 1,
-        "run_id": manifest.run_id,
-        "demo": manifest.demo,
-        "banners": manifest.banners,
-        "canary": CANARY,
-        "tables": tables.model_dump(mode="json"),
-    }
-    return json.dumps(summary, ensure_ascii=False, indent=1) + "\n"
+    from jmedethic_plugin.analysis.summary import Summary
+
+    summary = Summary(run_id=manifest.run_id, demo=manifest.demo, banners=manifest.banners, canary=CANARY, tables=tables)
+    return json.dumps(summary.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
 
 
 def write_reports(folder: Path, manifest: Manifest, results: Results, gate: Gate | None = None) -> Tables:
@@ -679,7 +674,9 @@ def _fresh(settings: Settings, chosen: Chosen, known: dict[str, Any]) -> tuple[P
     manifest = Manifest(
         run_id=run_id, canary=CANARY, suite_version=SUITE_VERSION, demo=settings.is_demo, identity=_identity(settings),
         threshold=settings.threshold, selection=settings.selection(), shard=settings.shard, repeats=settings.repeats,
-        corpus_hash=chosen.corpus_hash, guidelines={g.id: g.text_digest for g in chosen.corpus.guidelines.values()}, versions=_versions(), started_at=_now(), **known,
+        corpus_hash=chosen.corpus_hash, guidelines={g.id: g.text_digest for g in chosen.corpus.guidelines.values()},
+        titles={g.id: g.title for g in chosen.corpus.guidelines.values()} | {s.id: s.title for s in chosen.corpus.strategies.values()},
+        versions=_versions(), started_at=_now(), **known,
     )  # fmt: skip
     manifest = manifest.model_copy(update={"pooled": _earlier_runs(folder, manifest)})
     write_manifest(folder, manifest)

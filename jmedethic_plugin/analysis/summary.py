@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
 from jmedethic_plugin.analysis.exam import ExamRow, exam_rows
@@ -11,7 +12,7 @@ from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_li
 from jmedethic_plugin.analysis.over_refusal import OverRefusalTable, over_refusal_table
 from jmedethic_plugin.analysis.paper import PaperTables, paper_tables
 from jmedethic_plugin.analysis.progression import TURN_NUMBERS, Progression, progression, repeats_of
-from jmedethic_plugin.analysis.rates import Judged, RateRow, SafeRow, rate_row, safe_rows
+from jmedethic_plugin.analysis.rates import Cell, Judged, RateRow, SafeRow, cells, rate_row, safe_rows
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.card import CardSummary, PanelLanguage
 from jmedethic_plugin.core.case import TWIN_LEVELS, Case
@@ -120,6 +121,8 @@ class LanguageTable(Value):
     """A benign twin belongs to the strategy of its adversarial case."""
     by_category: tuple[SafeRow, ...]
     by_guideline: tuple[SafeRow, ...]
+    cells: tuple[Cell, ...]
+    """Guideline by strategy."""
     by_factor: tuple[FactorTable, ...]
     screening: Screening
     repeats: RepeatTable | None
@@ -168,6 +171,19 @@ class Tables(Value):
     """What the run's gate says; None for a run without one."""
     exams: tuple[ExamRow, ...] = ()
     """Exam accuracy, which enters no other table."""
+
+
+class Summary(Value):
+    """``summary.json``."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    demo: bool
+    """A scripted model took part: the numbers measure nothing."""
+    banners: tuple[str, ...]
+    """What was allowed against the rules."""
+    canary: str
+    tables: Tables
 
 
 def summarize(
@@ -231,6 +247,7 @@ def _language(
         by_strategy=safe_rows(adversarial, benign, _strategy, STRATEGY_IDS),
         by_category=safe_rows(adversarial, benign, lambda case: case.category),
         by_guideline=safe_rows(adversarial, benign, lambda case: case.guideline_id),
+        cells=cells(adversarial),
         by_factor=factor_tables(adversarial, benign),
         screening=screening(adversarial, k),
         repeats=repeats_of(adversarial, lambda j: j.safe, k),

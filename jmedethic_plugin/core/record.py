@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jmedethic_plugin.core.base import Language, Value
+from jmedethic_plugin.core.base import Bilingual, Language, Value
 from jmedethic_plugin.core.card import CardSummary
 from jmedethic_plugin.core.case import Case, kind_of
 from jmedethic_plugin.core.exam import ExamFile, ExamRecord
@@ -165,6 +165,8 @@ class Manifest(Value):
     corpus_hash: str
     guidelines: dict[str, str] = Field(default_factory=dict)
     """Digest of each guideline's text, by its id: judging again must show the judges the same."""
+    titles: dict[str, Bilingual] = Field(default_factory=dict)
+    """What reports call guidelines and strategies, by id."""
     versions: dict[str, str]
     started_at: str
     """UTC, ISO 8601."""

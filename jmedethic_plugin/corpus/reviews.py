@@ -31,7 +31,7 @@ PROFESSION_NAMES: dict[Profession, str] = {
     "physician": "医師", "dentist": "歯科医師", "nurse": "看護師", "pharmacist": "薬剤師", "other_clinician": "その他の医療職", "ethicist": "倫理の専門家",
     "lawyer": "法律家", "other": "その他",
 }  # fmt: skip
-FORMULA_START = re.compile(r"[=+\-@\t\r]")
+FORMULA_START = re.compile(r"[=+\-@＝＋－＠\t\r\n]")
 """What makes a spreadsheet take a cell for a formula; the sheets put an apostrophe before it."""
 _REQUIRED = ("key", "text", "verdict")
 

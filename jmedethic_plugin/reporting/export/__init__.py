@@ -1,0 +1,1 @@
+"""A run in the formats of other tools (docs/exports.md). Each module makes files of records, without touching the disk."""

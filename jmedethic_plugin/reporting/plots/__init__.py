@@ -1,0 +1,1 @@
+"""Figures as SVG and PNG, Japanese first; the same numbers give the same bytes. Needs the extra ``plots``."""
