@@ -184,7 +184,8 @@ class Engine:
 
     async def _drain(self) -> tuple[str, ...]:
         ends = await asyncio.gather(*self._watches, return_exceptions=True)
-        return tuple(dict.fromkeys(f"a sentinel was not judged: {type(e).__name__}: {e}" for e in ends if isinstance(e, BaseException)))
+        # The kind of error only: its words may hold a path or an address.
+        return tuple(dict.fromkeys(f"a sentinel was not judged: {type(e).__name__}" for e in ends if isinstance(e, BaseException)))
 
     async def _watch(self, sentinel: Sentinel, priority: int, judged: set[str]) -> None:
         task = sentinel.task

@@ -140,7 +140,7 @@ def test_what_kept_one_from_being_judged_is_told(tmp_path, judges):
 
     assert counted(tables) == expected(n_planned=2, n_not_judged=2, fails=True)
     (failure,) = run.manifest.sittings[-1].failures
-    assert failure == "a sentinel was not judged: OSError: disk full"
+    assert failure == "a sentinel was not judged: OSError"
     assert f"WARNING: {failure}" in summary_lines(tables, run.manifest)
 
 

@@ -127,7 +127,7 @@ def build_pack(facts: Facts, *, with_text: bool = False) -> dict[str, str]:
     files = {
         "02-run.json": _json(_run(facts)),
         "04-summary.json": facts.summary,
-        "04-summary.md": _CANARY_LINE + render_markdown(tables, manifest),
+        "04-summary.md": _CANARY_LINE + render_markdown(tables, _without_errors(manifest)),
         "11-sbom.cdx.json": _json(sbom(components)),
         "11-licences.json": _json(licences),
         "12-aisi-viewpoints.json": _json(viewpoints_file(tables, facts.titles)),
@@ -206,6 +206,15 @@ def _json(value: Any) -> str:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_errors(manifest: Manifest) -> Manifest:
+    """Error texts stay out of the pack."""
+    sittings = tuple(
+        s.model_copy(update={"failures": (f"{len(s.failures)} failures, told in the run's own report",) if s.failures else ()})
+        for s in manifest.sittings
+    )
+    return manifest.model_copy(update={"sittings": sittings})
 
 
 def _run(facts: Facts) -> dict[str, Any]:
