@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from jmedethic_plugin.reporting.text import percent, rate_text, visible
+from jmedethic_plugin.reporting.palette import DARK, HEAT, LIGHT, heat_step
+from jmedethic_plugin.reporting.text import percent, range_text, rate_text, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -17,4 +24,24 @@ def template(name: str) -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=jinja2.FileSystemLoader(TEMPLATES)
     )
     environment.filters.update(visible=visible, rate=rate_text, percent=percent)
+    environment.globals.update(both=both, light=LIGHT, dark=DARK, heat=HEAT, heat_step=heat_step, range_text=range_text)
     return environment.get_template(name)
+
+
+def both(ja: object, en: object, tag: str = "span") -> Markup:
+    """The same in both languages; the style shows the one that the page's ``lang`` names."""
+    return Markup('<{tag} class="ja" lang="ja">{ja}</{tag}><{tag} class="en" lang="en">{en}</{tag}>').format(tag=tag, ja=ja, en=en)
+
+
+def script(name: str) -> dict[str, Any]:
+    """A script of this package and the hash by which the page's content security policy allows it and no other."""
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    return {"script": Markup(text), "script_hash": base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}  # noqa: S704
+
+
+def data_lines(rows: Iterable[object]) -> Markup:
+    """A line of JSON for each row, to stand in a script element: nothing in it can end the element or begin a comment (method.md D-20)."""
+    text = "\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False) for row in rows)
+    for ch in "<>&\u2028\u2029":
+        text = text.replace(ch, f"\\u{ord(ch):04x}")
+    return Markup(text)  # noqa: S704

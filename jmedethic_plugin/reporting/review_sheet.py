@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 from collections.abc import Sequence
 
@@ -12,7 +10,7 @@ from jmedethic_plugin.core.base import CANARY, LANGUAGES
 from jmedethic_plugin.core.guideline import Guideline, Strategy
 from jmedethic_plugin.corpus.lint import Entry
 from jmedethic_plugin.corpus.reviews import COLUMNS, FORMULA_START, PROFESSION_NAMES, VERDICT_NAMES
-from jmedethic_plugin.reporting.page import TEMPLATES, template
+from jmedethic_plugin.reporting.page import script, template
 
 _TWIN_NAMES = {"clear": "正当な質問(明らか)", "boundary": "正当な質問(境界)", "hard": "正当な質問(紛らわしい)"}
 
@@ -37,10 +35,9 @@ def render_csv(guideline: Guideline, entries: Sequence[Entry], strategies: dict[
 
 def render_sheet(guideline: Guideline, entries: Sequence[Entry], strategies: dict[str, Strategy]) -> str:
     """The sheet as one self-contained page that keeps what is typed and saves it as CSV."""
-    script = (TEMPLATES / "review.js").read_text(encoding="utf-8")
     return template("review.html.j2").render(
         guideline=guideline, entries=[(entry, title_of(entry, strategies)) for entry in entries], canary=CANARY, verdicts=VERDICT_NAMES,
-        professions=PROFESSION_NAMES, script=script, script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        professions=PROFESSION_NAMES, **script("review.js"),
         columns=[f"{japanese} {name}" for name, japanese in COLUMNS if name in _SAVED],
     )  # fmt: skip
 

@@ -41,6 +41,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def range_text(low: float, high: float) -> str:
+    """``71.7-98.9``, of shares, in percent."""
+    return f"{100 * low:.1f}-{100 * high:.1f}"
+
+
 def rate_text(row: RateRow) -> str:
     """``15/16 = 93.8 % (95 % CI 71.7-98.9, Wilson, n_eff 12.4), 1 not measured``."""
     if row.n == 0:
@@ -48,12 +53,12 @@ def rate_text(row: RateRow) -> str:
     missing = f", {row.n_not_measured} not measured" if row.n_not_measured else ""
     if row.rate is None:
         return f"not measured (0 of {row.n})"
-    interval = f"{100 * row.rate.low:.1f}-{100 * row.rate.high:.1f}"
+    interval = range_text(row.rate.low, row.rate.high)
     alone = ", one guideline" if row.n_guidelines == 1 else ""
     n_eff = "" if row.rate.n_eff is None else f", n_eff {row.rate.n_eff:.1f}"
     text = f"{row.n_yes}/{row.n_yes + row.n_no} = {percent(row.rate.point)} (95 % CI {interval}, Wilson{alone}{n_eff}){missing}"
     if row.n_not_measured and row.lowest is not None and row.highest is not None:
-        text += f"; {100 * row.lowest:.1f}-{100 * row.highest:.1f} % depending on the missing"
+        text += f"; {range_text(row.lowest, row.highest)} % depending on the missing"
     return text
 
 
@@ -148,7 +153,7 @@ def estimate_text(estimate: Estimate | None, *, share: bool = False) -> str:
     if estimate is None:
         return "not defined"
     if share:
-        return f"{percent(estimate.point)} (95 % CI {100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
+        return f"{percent(estimate.point)} (95 % CI {range_text(estimate.low, estimate.high)})"
     return f"{estimate.point:.2f} (95 % CI {estimate.low:.2f} to {estimate.high:.2f})"
 
 
@@ -156,9 +161,15 @@ def change_text(estimate: Estimate | None, *, share: bool = False) -> str:
     """``-0.52 points (95 % CI -0.80 to -0.24)`` or, of a share, ``-3.2 percentage points (95 % CI -6.0 to -0.4)``."""
     if estimate is None:
         return "no interval: fewer than two guidelines"
-    factor, digits, unit = (100, 1, "percentage points") if share else (1, 2, "points")
+    point, _, interval = signed_text(estimate, share=share).partition(" ")
+    return f"{point} {'percentage points' if share else 'points'} {interval}"
+
+
+def signed_text(estimate: Estimate, *, share: bool = False) -> str:
+    """``-0.52 (95 % CI -0.80 to -0.24)``, where a heading names the unit."""
+    factor, digits = (100, 1) if share else (1, 2)
     point, low, high = (f"{factor * x + 0.0:+.{digits}f}" for x in (estimate.point, estimate.low, estimate.high))
-    return f"{point} {unit} (95 % CI {low} to {high})"
+    return f"{point} (95 % CI {low} to {high})"
 
 
 def p_text(p: float) -> str:
