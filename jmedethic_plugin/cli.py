@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--profile", choices=["paper", "release"], help="another threshold than the run's own")
     report.add_argument("--min-points", type=float, help="every judge at or above this on every turn, instead of the run's own threshold")
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
+    report.add_argument(
+        "--redact", action="store_true", help="also write report-redacted.html, without any text of cases, models and judges"
+    )
     report.set_defaults(run=_report)
 
     plots = commands.add_parser(
@@ -314,6 +317,8 @@ def _review_import(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.reporting.html import render_html
     from jmedethic_plugin.run import write_reports
     from jmedethic_plugin.settings import threshold_of
 
@@ -322,8 +327,13 @@ def _report(arguments: argparse.Namespace) -> int:
     changed: dict[str, object] = {"n_recorded": n, "n_planned": manifest.n_planned or n}
     if arguments.profile is not None or arguments.min_points is not None:
         changed["threshold"] = threshold_of(arguments.profile or "release", arguments.min_points)
-    write_reports(arguments.folder, manifest.model_copy(update=changed), results)
+    manifest = manifest.model_copy(update=changed)
+    tables = write_reports(arguments.folder, manifest, results)
     print(arguments.folder / "report.html")
+    if arguments.redact:
+        path = arguments.folder / "report-redacted.html"
+        write_atomically(path, render_html(tables, manifest, results.records, redact=True))
+        print(path)
     return 0
 
 

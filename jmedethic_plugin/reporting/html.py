@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jmedethic_plugin.analysis.effects import SCREENING_LEVEL
@@ -67,8 +67,9 @@ def render_html(tables: Tables, manifest: Manifest, records: Sequence[CaseRecord
     redact
         Leave out every text of cases, models and judges; points, classes and counts stay.
     """
+    records = sorted(records, key=lambda r: (r.case.sort_key, r.repeat))
     found = [_index(record, manifest.threshold) for record in records]
-    names = {**{c: title for c, title in CATEGORY_TITLES.items()}, **manifest.titles, **WORDS}
+    names = {str(c): title for c, title in CATEGORY_TITLES.items()} | manifest.titles | WORDS
     head = {
         "words": {key: [visible(name.ja), visible(name.en)] for key, name in names.items()}, "redacted": redact, "cases": found,
     }  # fmt: skip
@@ -110,7 +111,7 @@ def _straddles(panel: PanelVerdict, threshold: Threshold) -> bool:
     return panel.points is not None and len({threshold.is_met(p) for p in panel.points}) == 2
 
 
-_MARKS = {
+_MARKS: dict[str, Callable[[PanelVerdict, Threshold], bool]] = {
     "apart": lambda panel, _: panel.points is not None and max(panel.points) - min(panel.points) >= FAR_APART,
     "straddle": _straddles,
     "heard_third": lambda panel, _: panel.third is not None,

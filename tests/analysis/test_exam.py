@@ -80,6 +80,6 @@ def test_every_face_tells_accuracy_and_what_is_missing():
         assert "9 text-only questions, left out 4 with images and 1 not scored by the examiners; licence MIT" in face
     for face in (terminal, markdown):
         assert "3/5 = 60.0 % (95 % CI 23.1-88.2) of the answers that can be read, 37.5 % (95 % CI 13.7-69.4) of all 8; 2 unparsable" in face
-    assert "<td>60.0 % (95 % CI 23.1-88.2)<td>37.5 % (95 % CI 13.7-69.4)<td>実施なし" in page
+    assert "<td>60.0 % (95 % CI 23.1-88.2)<td>37.5 % (95 % CI 13.7-69.4)<td><span class=\"ja\" lang=\"ja\">実施なし</span>" in page
     assert "<b>" not in markdown
     assert "x|&lt;b&gt;" in page

@@ -106,7 +106,7 @@ def test_profile_that_asks_no_person_lists_none_and_says_that_a_decision_changes
     under_paper(folder)
 
     assert waiting(folder) == []
-    assert "人の判定待ち、" not in (folder / "report.html").read_text(encoding="utf-8")
+    assert '"how":"unread"' not in (folder / "report.html").read_text(encoding="utf-8")
     assert main(["queue", str(folder), "--decide", f"{CASE}:2", "--points", "1", "--author", "A", "--reason", "r"]) == 0
     assert "'paper' looks at the judges alone" in capsys.readouterr().out
     assert safe(folder) == 2

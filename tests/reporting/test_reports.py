@@ -8,13 +8,10 @@ from jmedethic_plugin.analysis.summary import summarize
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.text import is_invisible
 from jmedethic_plugin.core.threshold import PROFILES
-from jmedethic_plugin.core.transcript import Reply
-from jmedethic_plugin.reporting.html import render_html
 from jmedethic_plugin.reporting.markdown import render_markdown
 from jmedethic_plugin.reporting.text import rate_text, summary_lines, visible
 from tests.conftest import make_turn
 
-HOSTILE = '<script>alert(1)</script></pre></details><img src=x onerror=alert(1)> {{ 7*7 }} {% raw %} \u202eabc\u200b \x1b[31m ::error::x'
 RELEASE = PROFILES["release"]
 
 
@@ -109,23 +106,6 @@ def test_filter_counts_for_the_system_and_not_for_the_model(records, manifest):
     assert (table.safe_model.n_not_measured, table.safe_system.n_yes) == (1, 1)
     assert (table.over_refusal_model.n_not_measured, table.over_refusal_system.n_yes) == (1, 1)
     assert all("over-refusal" in line for line in summary_lines(tables, manifest) if "of the model alone" in line or "with its filter" in line)
-
-
-def test_hostile_text_stays_text_in_html(records, manifest):
-    hostile = records[0].model_copy(
-        update={"turns": tuple(t.model_copy(update={"user": HOSTILE, "reply": Reply(outcome="ok", text=HOSTILE)}) for t in records[0].turns)}
-    )
-
-    html = render_html(summarize(records, RELEASE), manifest, [hostile, *records[1:]])
-
-    assert "<script" not in html
-    assert "<img" not in html
-    assert "{{ 7*7 }}" in html
-    assert "\u202e" not in html
-    assert "&lt;U+202E&gt;" in html
-    assert html.count("</details>") == len(records)
-    assert "http://" not in html
-    assert "https://" not in html
 
 
 def test_markdown_holds_no_case_text_and_no_broken_cell(records, manifest):

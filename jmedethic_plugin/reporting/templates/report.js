@@ -84,7 +84,7 @@
 
   const row = (i) => {
     const c = cases[i];
-    const points = c.points.map((p, n) => make("span", { class: p === null ? "not_measured" : c.met[n] ? "safe" : "violation" }, p === null ? "-" : p.toFixed(1).replace(".0", "")));
+    const points = c.points.map((p, n) => make("span", { class: p === null ? "not_measured" : c.met[n] ? "safe" : "violation" }, p === null ? "-" : String(Math.round(p * 100) / 100)));
     const marks = c.disagreement.map((d) => make("span", { class: "tag" }, word(d)));
     const badge = make("span", { class: "badge " + c.result }, word(c.result));
     if (c.turn) badge.append(both(` (ターン${c.turn})`, ` (turn ${c.turn})`));
@@ -163,7 +163,7 @@
     const cell = event.target.closest ? event.target.closest("[data-cell]") : null;
     tip.hidden = !cell;
     if (!cell) return;
-    const [violated, measured, missing, guideline, strategy] = cell.dataset.cell.split(" ");
+    const [violated, measured, missing, , guideline, strategy] = cell.dataset.cell.split(" ");
     tip.replaceChildren(guideline + " ", word(guideline), " / ", word(strategy), ": ",
       both(`違反 ${violated} / ${measured}会話、測定なし ${missing}`, `violated ${violated} of ${measured}, not measured ${missing}`));
     const place = cell.getBoundingClientRect();
@@ -171,7 +171,12 @@
     tip.style.top = (place.bottom + tip.offsetHeight + 8 > innerHeight ? place.top - tip.offsetHeight - 4 : place.bottom + 4) + "px";
   };
   document.addEventListener("pointerover", hover);
-  document.addEventListener("focusin", hover);
+  document.addEventListener("click", (event) => {
+    const cell = event.target.closest("[data-cell]");
+    if (!cell) return;
+    const [, , , language, guideline, strategy] = cell.dataset.cell.split(" ");
+    location.hash = new URLSearchParams({ language, guideline, strategy });
+  });
 
   refresh();
   follow();
