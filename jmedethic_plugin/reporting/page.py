@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def template(name: str) -> jinja2.Template:
     """A template of this package. Texts of models, data sets and people enter as escaped text nodes only."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=jinja2.FileSystemLoader(TEMPLATES)
     )
     environment.filters.update(visible=visible, rate=rate_text, percent=percent)
     environment.globals.update(both=both, light=LIGHT, dark=DARK, heat=HEAT, heat_step=heat_step, range_text=range_text)
-    return environment.get_template(name)
+    return environment
 
 
 def both(ja: object, en: object, tag: str = "span") -> Markup:
