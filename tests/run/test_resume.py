@@ -111,6 +111,21 @@ def test_run_whose_ledger_is_elsewhere_does_not_begin_anew(reports):
     assert not (reports / "r" / "ledger.sqlite").exists()
 
 
+def test_report_is_rebuilt_to_the_byte_and_a_redacted_one_beside_it(reports, capsys):
+    folder = reports / "r"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".html", ".json", ".jsonl", ".md")}
+    reply = json.loads(before["records.jsonl"])["turns"][2]["reply"]["text"]
+
+    assert main(["report", str(folder), "--redact"]) == 0
+
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert "応招義務" in before["report.html"].decode()
+    assert reply[:20] in before["report.html"].decode()
+    redacted = (folder / "report-redacted.html").read_text(encoding="utf-8")
+    assert reply[:20] not in redacted
+    assert CASE in redacted
+
+
 @pytest.mark.parametrize("command", [("report", "r"), ("queue", "r"), ("merge", "out", "r")])
 def test_reports_are_not_replaced_by_those_of_an_empty_ledger(reports, capsys, command):
     (reports / "r" / "ledger.sqlite").unlink()
