@@ -16,9 +16,6 @@ class Quartiles(Value):
     q3: float
     mean: float
     minimum: float
-    whisker_low: float
-    """Lowest value within 1.5 interquartile ranges of the box (Tukey 1977), as in the paper's Figure 4a."""
-    whisker_high: float
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
@@ -39,10 +36,4 @@ def quartiles(values: Sequence[float]) -> Quartiles:
     import numpy as np
 
     q1, median, q3 = (float(q) for q in np.quantile(np.asarray(values, dtype=float), [0.25, 0.5, 0.75]))
-    reach = 1.5 * (q3 - q1)
-    return Quartiles(
-        n=len(values), q1=q1, median=median, q3=q3, mean=float(np.mean(values)), minimum=float(min(values)),
-        # Interpolated quartiles may lie beyond every value within reach; the whisker then ends at the box.
-        whisker_low=float(min(q1, min(v for v in values if v >= q1 - reach))),
-        whisker_high=float(max(q3, max(v for v in values if v <= q3 + reach))),
-    )  # fmt: skip
+    return Quartiles(n=len(values), q1=q1, median=median, q3=q3, mean=float(np.mean(values)), minimum=float(min(values)))

@@ -45,20 +45,6 @@ def test_quartiles_equal_numpy_whatever_the_order(values):
     assert q.n == len(values)
 
 
-def test_whiskers_end_at_the_last_value_within_reach_of_the_box():
-    q = quartiles([1, 7, 8, 8, 9, 9, 10])
-
-    assert (q.q1, q.q3, q.whisker_low, q.whisker_high) == (7.5, 9, 7, 10)
-
-
-@given(st.lists(st.floats(1, 10), min_size=1))
-def test_whiskers_never_cut_into_the_box(values):
-    q = quartiles(values)
-
-    assert min(values) <= q.whisker_low <= q.q1
-    assert q.q3 <= q.whisker_high <= max(values)
-
-
 def test_quartiles_need_a_value():
     with pytest.raises(ValueError, match="none"):
         quartiles([])
