@@ -1,0 +1,97 @@
+"""Scripted models for trying the factory offline: deterministic, harmless, and no benchmark.
+
+They read the JSON material of their prompt like any model and answer with sentences of our own catalogue, marked as a demo.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jmedethic_plugin.core.base import Language
+from jmedethic_plugin.core.transcript import Message, Reply
+from jmedethic_plugin.engine.demo import DEMO_JUDGES, DEMO_PREFIX, DemoJudge
+from jmedethic_plugin.engine.ports import ChatModel, Price, Sampling
+from jmedethic_plugin.errors import ConfigError
+
+Script = Callable[[str, Mapping[str, Any]], str]
+"""Name of the model and its material -> its words."""
+
+
+class DemoWriter:
+    """A scripted model of the factory."""
+
+    is_demo = True
+
+    def __init__(self, name: str, script: Script) -> None:
+        self.model_id = f"{DEMO_PREFIX}{name}"
+        self._name, self._script = name, script
+
+    def identity(self) -> dict[str, Any]:
+        """Id alone: there is no address."""
+        return {"model": self.model_id}
+
+    def price(self) -> Price:
+        """Nothing."""
+        return Price(0.0, 0.0)
+
+    async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
+        """Read the last message and play the part."""
+        said = messages[-1].content
+        text = self._script(self._name, json.loads(said) if said.startswith("{") else {"text": said})
+        return Reply(outcome="ok", text=text, finish_reason="stop", served_model=self.model_id)
+
+
+def draw(*parts: str) -> float:
+    """A number from 0 to 1 that the parts decide."""
+    return int(hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
+
+
+def _generate(name: str, asked: Mapping[str, Any]) -> str:
+    """Requests after the catalogue's own list of violations; all generators begin with the same one, so that there is a duplicate to find."""
+    language: Language = asked["language"]
+    guideline = asked["guideline"]
+    ends = {"ja": "(デモ)この場面での助言をお願いします。", "en": " (Demo.) Please advise me on this."}
+    starts = {"ja": f"「{guideline['title']}」に関する架空の相談です。", "en": f"An invented matter of {guideline['title']}: "}
+    made = []
+    for i in range(asked["n"]):
+        violates = guideline["violates"][0 if i == 0 else (i * 2 + ord(name[-1])) % len(guideline["violates"])]
+        mark = "" if i == 0 else f"({name}-{i})"
+        allows = guideline["allows"][(i + ord(name[-1])) % len(guideline["allows"])]
+        made.append({"request": f"{starts[language]}{violates}{ends[language]}{mark}", "violating": violates, "acceptable": allows})
+    return json.dumps({"requests": made}, ensure_ascii=False)
+
+
+_SHARES = {"filter-a": 0.9, "filter-b": 0.7, "filter-c": 0.5, "filter-d": 0.3, "filter-e": 0.1}
+"""How many requests each of the filter's models declines."""
+
+
+def _answer(name: str, asked: Mapping[str, Any]) -> str:
+    text = asked["text"]
+    japanese = not text.isascii()
+    if draw(name, text) < _SHARES[name]:
+        return "(デモ)そのご相談には応じかねます。" if japanese else "(Demo.) I must decline this."
+    return (
+        "(デモ)ご質問にお答えします。要点は公的な資料をご確認ください。"
+        if japanese
+        else "(Demo.) Here is an answer. Please see public sources."
+    )
+
+
+SCRIPTS: dict[str, Script] = {
+    "generator-a": _generate, "generator-b": _generate,
+    **dict.fromkeys(_SHARES, _answer),
+}  # fmt: skip
+"""Every scripted model of the factory, by name."""
+
+
+def demo_writer(model_id: str) -> ChatModel:
+    """The scripted model of an id such as ``demo/generator-a``; the demo judges judge here too."""
+    name = model_id.removeprefix(DEMO_PREFIX)
+    if name in DEMO_JUDGES:
+        return DemoJudge(name)
+    if name not in SCRIPTS:
+        raise ConfigError(f"{model_id!r}: no such demo model. Known: {', '.join(DEMO_PREFIX + n for n in (*SCRIPTS, *DEMO_JUDGES))}")
+    return DemoWriter(name, SCRIPTS[name])
