@@ -6,6 +6,7 @@ Repeating the command goes on: what has ended stays, what failed in transport is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -45,6 +46,7 @@ MAX_ASKS = 3
 FAULT = "fault"
 """Reason of a job that failed in transport or by configuration: asked again when the command is repeated."""
 _OBSERVED = 2000
+_SHOWN = 8
 
 
 class Keyed(Protocol):
@@ -66,11 +68,13 @@ class DroppedError(Exception):
         One of few words, counted: ``refused``, ``blocked``, ``unusable``, ``fault`` ...
     detail
         For the reader of the line.
+    made
+        What was made all the same and is not used.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, made: Value | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail, self.made = reason, detail, made
 
 
 class JobResult(Value):
@@ -81,7 +85,7 @@ class JobResult(Value):
     """Why there is no result; None where there is one."""
     detail: str | None = None
     made: dict[str, Any] | None = None
-    """The result, as plain data."""
+    """The result, as plain data; a dropped job may have one that is not used."""
 
 
 class StepReport(Value):
@@ -104,6 +108,8 @@ class StepReport(Value):
     calls: Mapping[str, int] = Field(default_factory=dict)
     """Calls of all steps in this folder, by role and outcome."""
     stopped_by: str | None = None
+    yields: Mapping[str, Mapping[str, tuple[int, int]]] = Field(default_factory=dict)
+    """What by (generator, guideline ...) -> name -> asked and kept."""
     at_utc: str = ""
 
     @property
@@ -121,6 +127,11 @@ class StepReport(Value):
         dropped = ", ".join(f"{n:,} dropped ({reason})" for reason, n in sorted(self.dropped.items()))
         shown = [*(f"WARNING: {note}" for note in self.notes)]
         shown.append(f"{self.step}: {self.n_jobs:,} asked = {self.n_kept:,} kept{f', {dropped}' if dropped else ''}, {self.n_open:,} open")
+        for by, rows in self.yields.items():
+            least = sorted(rows.items(), key=lambda row: row[1][1] / max(1, row[1][0]))[:_SHOWN]
+            shown.append(
+                f"  kept by {by}{', least first' if len(rows) > _SHOWN else ''}: " + ", ".join(f"{name} {k}/{n}" for name, (n, k) in least)
+            )
         if not self.complete:
             why = f"stopped by {self.stopped_by}" if self.stopped_by else "failed calls"
             shown.append(f"  not complete ({why}): the same command goes on with what is missing")
@@ -294,8 +305,12 @@ def _settled(key: str, talk: Talk[Value]) -> Talk[JobResult]:
     try:
         made = yield from talk
     except DroppedError as exc:
-        return JobResult(key=key, dropped=exc.reason, detail=printable(exc.detail))
-    return JobResult(key=key, made=made.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return JobResult(key=key, dropped=exc.reason, detail=printable(exc.detail), made=_data(exc.made))
+    return JobResult(key=key, made=_data(made))
+
+
+def _data(made: Value | None) -> dict[str, Any] | None:
+    return None if made is None else made.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 # --- talking -------------------------------------------------------------------------------------------
@@ -391,6 +406,14 @@ def prompts_hash(names: Iterable[str], languages: Iterable[Language]) -> str:
     return content_hash([prompt(name, language) for name in names for language in sorted(languages)])
 
 
+def values_hash(values: Iterable[Value]) -> str:
+    """Identity of what a step starts from."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(value.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()
+
+
 # --- files ---------------------------------------------------------------------------------------------
 
 
@@ -439,8 +462,35 @@ def read_made(folder: Path, step: str, model: type[_V]) -> Iterator[tuple[str, _
         )
     path = folder / f"{step}.jsonl"
     for number, (result, _) in enumerate(_results(path), 1):
-        if result.made is not None:
+        if result.dropped is None:
             yield result.key, parse_line(json.dumps(result.made).encode(), model, f"{path}:{number}", GUIDE)
+
+
+def read_lines(path: Path, model: type[_V]) -> Iterator[_V]:
+    """The values of a JSONL file.
+
+    Raises
+    ------
+    ConfigError
+        No such file.
+    DataError
+        A line that is wrong.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"{path}: no such file; expected what an earlier step of `jmedethic generate` wrote. Run that step, or name the file."
+        )
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if raw.strip():
+                yield parse_line(raw, model, f"{path}:{number}", GUIDE)
+
+
+def write_selection(folder: Path, report: StepReport, lines: Iterable[Value]) -> StepReport:
+    """Write what was chosen of what an earlier step made, with its counts: ``<step>.jsonl`` and ``<step>.json``."""
+    write_atomically(folder / f"{report.step}.jsonl", (line.model_dump_json(by_alias=True, exclude_none=True) + "\n" for line in lines))
+    _write_report(folder / f"{report.step}.json", report.model_copy(update={"at_utc": now_utc()}))
+    return report
 
 
 def _results(path: Path) -> Iterator[tuple[JobResult, bytes]]:
