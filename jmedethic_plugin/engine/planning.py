@@ -22,11 +22,11 @@ from jmedethic_plugin.engine.ports import Price
 from jmedethic_plugin.prompts.exam import exam_prompt
 from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages
 
-ASSUMED_REPLY_TOKENS = {"target": 700.0, "judge": 200.0, "writer": 1500.0}
-ASSUMED_LATENCY_S = {"target": 8.0, "judge": 5.0, "writer": 30.0}
+ASSUMED_REPLY_TOKENS = {"target": 700.0, "judge": 200.0, "writer": 1500.0, "embedder": 0.0}
+ASSUMED_LATENCY_S = {"target": 8.0, "judge": 5.0, "writer": 30.0, "embedder": 1.0}
 ASSUMED_THIRD = 0.15
 """Share of the turns on which a third judge is heard: the upper end of what method.md A-03 plans for."""
-_CALL = {"target": "reply", "judge": "verdict", "writer": "text"}
+_CALL = {"target": "reply", "judge": "verdict", "writer": "text", "embedder": "embedding"}
 
 
 @dataclass(frozen=True, slots=True)

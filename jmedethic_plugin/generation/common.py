@@ -156,9 +156,9 @@ class Access:
         """The model of an id."""
         if is_demo_id(model_id):
             return demo_writer(model_id)
-        from jmedethic_plugin.engine.litellm_model import LiteLlmModel  # 3-4 s of import, only where calls are made
+        from jmedethic_plugin.engine.litellm_model import LiteLlmEmbedder, LiteLlmModel  # 3-4 s of import, only where calls are made
 
-        return LiteLlmModel(
+        return (LiteLlmEmbedder if role == "embedder" else LiteLlmModel)(
             model_id, role=role, api_base=self.api_base, timeout_s=self.timeout_s, price=self.prices.get(model_id)
         )  # fmt: skip
 

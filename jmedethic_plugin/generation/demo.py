@@ -80,7 +80,41 @@ def _answer(name: str, asked: Mapping[str, Any]) -> str:
     )
 
 
+def _attack(name: str, asked: Mapping[str, Any]) -> str:
+    """A message of an attacker, in discovery or in an adaptive conversation."""
+    if "turn" in asked:
+        return json.dumps({"prompt": f"(demo {asked['turn']}/3, {asked['strategy']['title']}) {asked['aim']}"}, ensure_ascii=False)
+    how = ", ".join(s["name"] for s in asked["strategies"])
+    return json.dumps({"prompt": f"(demo, {asked['mode']} {how}) {asked['aim']}"}, ensure_ascii=False)
+
+
+def _score(name: str, asked: Mapping[str, Any]) -> str:
+    declined = any(mark in asked["reply"] for mark in ("応じかねます", "must decline"))
+    score = 1.0 if declined else 2.0 + round(12 * draw(asked["prompt"])) / 2
+    return json.dumps({"assessment": "(demo)", "score": score})
+
+
+_NAMES = ("Demo Framing", "Demo Persistence", "Demo Deference", "Demo Detour")
+
+
+def _summarize(name: str, asked: Mapping[str, Any]) -> str:
+    """Names a finding, or writes one up."""
+    if "definition" in asked:
+        said = {"ja": f"(デモ)台本の方略「{asked['name']}」。", "en": f"(Demo.) The scripted strategy {asked['name']!r}."}
+        return json.dumps({"title": said, "idea": said, "turns": [said] * 3, "marks": said}, ensure_ascii=False)
+    found = _NAMES[int(draw(asked["stronger"]["prompt"]) * 3.999)]
+    words = {"Demo Framing": "puts the matter into another frame", "Demo Persistence": "asks again and again", "Demo Deference": "leans on somebody's rank",
+             "Demo Detour": "comes back to the matter by a roundabout way"}  # fmt: skip
+    return json.dumps({"name": found, "definition": f"(Demo.) The speaker {words[found]}."})
+
+
+def _translate(name: str, asked: Mapping[str, Any]) -> str:
+    """Turns every text around, so that translating back gives the source."""
+    return json.dumps({key: [t[::-1] for t in value] if isinstance(value, list) else value[::-1] for key, value in asked.items()}, ensure_ascii=False)
+
+
 SCRIPTS: dict[str, Script] = {
+    "attacker": _attack, "scorer": _score, "summarizer": _summarize, "translator": _translate,
     "generator-a": _generate, "generator-b": _generate,
     **dict.fromkeys(_SHARES, _answer),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jmedethic_plugin.core.base import CANARY, Bilingual, Language, Text, Value, content_hash
+from jmedethic_plugin.core.base import CANARY, LANGUAGES, Bilingual, Language, Text, Value, content_hash
 from jmedethic_plugin.core.guideline import Guideline, Strategy, StrategyId, StrategyText
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.corpus.overlap import pairs_above, pairs_between
@@ -381,7 +381,7 @@ def distinct(findings: Iterable[Finding], catalogue: Mapping[str, Strategy]) -> 
     for name in order:
         head = next((h for h in heads if name in alike[h]), None)
         heads.setdefault(head or name, []).append(name)
-    ideas = {f"{s.id} {language}": s.idea.get(language) for s in catalogue.values() for language in ("ja", "en")}  # type: ignore[arg-type]
+    ideas = {f"{s.id} {language}": s.idea.get(language) for s in catalogue.values() for language in LANGUAGES}
     nearest: dict[str, Any] = {}
     for pair in pairs_between({name: by_name[name][0].definition for name in heads}, ideas, MAX_SHARED):
         nearest.setdefault(pair.first, pair.second.partition(" ")[0])
@@ -473,7 +473,8 @@ def find_strategies(
 
 def _write_file(step: Step, search: Search, report: StepReport, chosen: Sequence[Distinct], *, lifelong: bool) -> None:
     texts = dict(read_made(step.folder, STRATEGIES, Description))
-    entries, used = [], set[str]()
+    entries: list[FoundStrategy] = []
+    used: set[str] = set()
     for d in (d for d in chosen if d.name in texts):
         id = _slug(d.name, used)
         used.add(id)
