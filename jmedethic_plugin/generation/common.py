@@ -446,7 +446,7 @@ class Made(Mapping[str, _V]):
         self._path, self._model = path, model
         self._at: dict[str, int] = {}
         offset = 0
-        for result, raw in _results(path):
+        for result, raw in raw_lines(path, JobResult):
             if result.dropped is None:
                 self._at[result.key] = offset
             offset += len(raw)
@@ -479,8 +479,8 @@ def read_made(folder: Path, step: str, model: type[_V]) -> Made[_V]:
     return Made(folder / f"{step}.jsonl", model)
 
 
-def read_lines(path: Path, model: type[_V]) -> Iterator[_V]:
-    """The values of a JSONL file.
+def raw_lines(path: Path, model: type[_V]) -> Iterator[tuple[_V, bytes]]:
+    """The values of a JSONL file, each with its line.
 
     Raises
     ------
@@ -495,8 +495,7 @@ def read_lines(path: Path, model: type[_V]) -> Iterator[_V]:
         )
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            if raw.strip():
-                yield parse_line(raw, model, f"{path}:{number}", GUIDE)
+            yield parse_line(raw, model, f"{path}:{number}", GUIDE), raw
 
 
 def write_lines(folder: Path, step: str, lines: Iterable[Value]) -> None:
@@ -509,12 +508,6 @@ def write_report(folder: Path, report: StepReport) -> None:
     write_atomically(folder / f"{report.step}.json", report.model_dump_json(by_alias=True, indent=1) + "\n")
 
 
-def _results(path: Path) -> Iterator[tuple[JobResult, bytes]]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            yield parse_line(raw, JobResult, f"{path}:{number}", GUIDE), raw
-
-
 def _whole_results(path: Path) -> Iterator[JobResult]:
     """The lines of an earlier sitting; a last line that a kill cut off is taken away."""
     if not path.exists():
@@ -524,7 +517,7 @@ def _whole_results(path: Path) -> Iterator[JobResult]:
         while end and (file.seek(end - 1), file.read(1))[1] != b"\n":
             end -= 1
         file.truncate(end)
-    for result, _ in _results(path):
+    for result, _ in raw_lines(path, JobResult):
         yield result
 
 
@@ -532,7 +525,7 @@ def _put_in_order(path: Path) -> None:
     """By key, each once, its last word: the same file whatever the order in which jobs ended."""
     at: dict[str, int] = {}
     offset = 0
-    for result, raw in _results(path):
+    for result, raw in raw_lines(path, JobResult):
         at[result.key] = offset
         offset += len(raw)
     with path.open("rb") as file:
