@@ -197,14 +197,8 @@ class Step:
     notes: tuple[str, ...] = ()
 
     @property
-    def results_file(self) -> Path:
-        """``<step>.jsonl``."""
+    def _file(self) -> Path:
         return self.folder / f"{self.name}.jsonl"
-
-    @property
-    def report_file(self) -> Path:
-        """``<step>.json``."""
-        return self.folder / f"{self.name}.json"
 
     def _report(self, n_jobs: int) -> StepReport:
         models = [[model, role] for model, role in self.models]
@@ -256,14 +250,15 @@ class Step:
             lock.release()
 
     def _check(self, report: StepReport) -> None:
-        if not self.report_file.exists():
-            _write_report(self.report_file, report)  # at once, so that a call that goes on with a stopped one sees whose files these are
+        path = self.folder / f"{self.name}.json"
+        if not path.exists():
+            write_report(self.folder, report)  # at once, so that a call that goes on with a stopped one sees whose files these are
             return
         found = read_report(self.folder, self.name)
         if (found.identity, found.n_jobs) != (report.identity, report.n_jobs):
             names = sorted(k for k in found.identity | report.identity if found.identity.get(k) != report.identity.get(k))
             raise ConfigError(
-                f"{self.report_file}: this step was made with other {', '.join(names) or 'jobs'}. Repeat the command as it was, or name another folder with --out."
+                f"{path}: this step was made with other {', '.join(names) or 'jobs'}. Repeat the command as it was, or name another folder with --out."
             )
 
     def _run(
@@ -272,7 +267,7 @@ class Step:
     ) -> StepReport:  # fmt: skip
         dropped: Counter[str] = Counter()
         done: set[str] = set()
-        for result in _whole_results(self.results_file):
+        for result in _whole_results(self._file):
             if result.dropped != FAULT and result.key not in done:
                 done.add(result.key)
                 dropped[result.dropped or ""] += 1
@@ -283,7 +278,7 @@ class Step:
                 "n_kept": dropped[""], "dropped": {reason: n for reason, n in sorted(dropped.items()) if reason and n}, "stopped_by": stopped_by,
             })  # fmt: skip
 
-        with self.results_file.open("a", encoding="utf-8", newline="\n") as file:
+        with self._file.open("a", encoding="utf-8", newline="\n") as file:
 
             def ended(_: str, result: JobResult) -> None:
                 file.write(result.model_dump_json(exclude_none=True) + "\n")
@@ -295,9 +290,9 @@ class Step:
             talks = ((job.key, _settled(job.key, talk(job, secret))) for job in jobs if job.key not in done)
             models = [(self.access.model(model, role), role) for model, role in self.models]
             asked = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended)
-        _put_in_order(self.results_file)
+        _put_in_order(self._file)
         report = counted(asked.stopped_by).model_copy(update={"calls": ledger.count_calls(), "at_utc": now_utc()})
-        _write_report(self.report_file, report)
+        write_report(self.folder, report)
         return report
 
 
@@ -426,10 +421,6 @@ def _ledger(folder: Path) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _write_report(path: Path, report: StepReport) -> None:
-    write_atomically(path, report.model_dump_json(by_alias=True, indent=1) + "\n")
-
-
 def read_report(folder: Path, step: str) -> StepReport:
     """What a step says of itself.
 
@@ -448,8 +439,33 @@ def read_report(folder: Path, step: str) -> StepReport:
     return parse_line(raw, StepReport, str(path), GUIDE)
 
 
-def read_made(folder: Path, step: str, model: type[_V]) -> Iterator[tuple[str, _V]]:
-    """Key and result of every kept job of a step, in order.
+class Made(Mapping[str, _V]):
+    """What a step made, by key of its job, in order of keys; read from the file when asked for."""
+
+    def __init__(self, path: Path, model: type[_V]) -> None:
+        self._path, self._model = path, model
+        self._at: dict[str, int] = {}
+        offset = 0
+        for result, raw in raw_lines(path, JobResult):
+            if result.dropped is None:
+                self._at[result.key] = offset
+            offset += len(raw)
+
+    def __getitem__(self, key: str) -> _V:
+        with self._path.open("rb") as file:
+            file.seek(self._at[key])
+            result = parse_line(file.readline(), JobResult, f"{self._path}: {key}", GUIDE)
+        return parse_line(canonical_json(result.made).encode(), self._model, f"{self._path}: {key}", GUIDE)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._at)
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+
+def read_made(folder: Path, step: str, model: type[_V]) -> Made[_V]:
+    """Result of every kept job of a step.
 
     Raises
     ------
@@ -460,14 +476,11 @@ def read_made(folder: Path, step: str, model: type[_V]) -> Iterator[tuple[str, _
         raise ConfigError(
             f"{folder / step}.json: {report.n_open} of {report.n_jobs} jobs are open; expected all to have ended. Repeat `jmedethic generate {step}`."
         )
-    path = folder / f"{step}.jsonl"
-    for number, (result, _) in enumerate(_results(path), 1):
-        if result.dropped is None:
-            yield result.key, parse_line(json.dumps(result.made).encode(), model, f"{path}:{number}", GUIDE)
+    return Made(folder / f"{step}.jsonl", model)
 
 
-def read_lines(path: Path, model: type[_V]) -> Iterator[_V]:
-    """The values of a JSONL file.
+def raw_lines(path: Path, model: type[_V]) -> Iterator[tuple[_V, bytes]]:
+    """The values of a JSONL file, each with its line.
 
     Raises
     ------
@@ -482,21 +495,17 @@ def read_lines(path: Path, model: type[_V]) -> Iterator[_V]:
         )
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
-            if raw.strip():
-                yield parse_line(raw, model, f"{path}:{number}", GUIDE)
+            yield parse_line(raw, model, f"{path}:{number}", GUIDE), raw
 
 
-def write_selection(folder: Path, report: StepReport, lines: Iterable[Value]) -> StepReport:
-    """Write what was chosen of what an earlier step made, with its counts: ``<step>.jsonl`` and ``<step>.json``."""
-    write_atomically(folder / f"{report.step}.jsonl", (line.model_dump_json(by_alias=True, exclude_none=True) + "\n" for line in lines))
-    _write_report(folder / f"{report.step}.json", report.model_copy(update={"at_utc": now_utc()}))
-    return report
+def write_lines(folder: Path, step: str, lines: Iterable[Value]) -> None:
+    """Write ``<step>.jsonl``, one value a line."""
+    write_atomically(folder / f"{step}.jsonl", (line.model_dump_json(by_alias=True, exclude_none=True) + "\n" for line in lines))
 
 
-def _results(path: Path) -> Iterator[tuple[JobResult, bytes]]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            yield parse_line(raw, JobResult, f"{path}:{number}", GUIDE), raw
+def write_report(folder: Path, report: StepReport) -> None:
+    """Write ``<step>.json``."""
+    write_atomically(folder / f"{report.step}.json", report.model_dump_json(by_alias=True, indent=1) + "\n")
 
 
 def _whole_results(path: Path) -> Iterator[JobResult]:
@@ -508,7 +517,7 @@ def _whole_results(path: Path) -> Iterator[JobResult]:
         while end and (file.seek(end - 1), file.read(1))[1] != b"\n":
             end -= 1
         file.truncate(end)
-    for result, _ in _results(path):
+    for result, _ in raw_lines(path, JobResult):
         yield result
 
 
@@ -516,7 +525,7 @@ def _put_in_order(path: Path) -> None:
     """By key, each once, its last word: the same file whatever the order in which jobs ended."""
     at: dict[str, int] = {}
     offset = 0
-    for result, raw in _results(path):
+    for result, raw in raw_lines(path, JobResult):
         at[result.key] = offset
         offset += len(raw)
     with path.open("rb") as file:

@@ -24,7 +24,8 @@ from jmedethic_plugin.generation.common import (
     prompt_messages,
     prompts_hash,
     read_made,
-    write_selection,
+    write_lines,
+    write_report,
 )
 from jmedethic_plugin.prompts.judge import guideline_material
 
@@ -114,7 +115,7 @@ def generate_questions(step: Step, jobs: Sequence[QuestionJob], told: Callable[[
     report = step.run(jobs, len(jobs), question_talk, told)
     if report.n_open:
         return [report]
-    made = dict(read_made(step.folder, STEP, Drafts))
+    made = read_made(step.folder, STEP, Drafts)
     asked = [r for job in jobs for r in _requests(job, made.get(job.key))]
     numbered = _numbered(asked)
     duplicates = find_duplicates({r.id: r.request for r in numbered}, MAX_SHARED)
@@ -131,7 +132,9 @@ def generate_questions(step: Step, jobs: Sequence[QuestionJob], told: Callable[[
             "guideline": yields_of(((j.guideline.id, j.n) for j in jobs), (r.guideline for r in kept)),
         },
     )  # fmt: skip
-    return [report, write_selection(step.folder, counts, kept)]
+    write_lines(step.folder, REQUESTS, kept)
+    write_report(step.folder, counts)
+    return [report, counts]
 
 
 def _requests(job: QuestionJob, drafts: Drafts | None) -> Iterator[tuple[QuestionJob, Draft]]:

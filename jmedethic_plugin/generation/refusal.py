@@ -33,7 +33,8 @@ from jmedethic_plugin.generation.common import (
     read_made,
     reply_text,
     values_hash,
-    write_selection,
+    write_lines,
+    write_report,
 )
 from jmedethic_plugin.generation.questions import Request, yields_of
 from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages, rubric_hash, secret_marks
@@ -222,7 +223,7 @@ def run_filter(
     report = step.run(jobs, len(jobs), vote_talk, told)
     if report.n_open:
         return [report]
-    made = dict(read_made(step.folder, STEP, Vote))
+    made = read_made(step.folder, STEP, Vote)
     by_request: dict[str, list[VoteJob]] = defaultdict(list)
     for job in jobs:
         by_request[job.request.id].append(job)
@@ -251,7 +252,9 @@ def run_filter(
             "guideline": yields_of(((r.guideline, 1) for r in requests), (r.guideline for r in kept)),
         },
     )  # fmt: skip
-    return [report, write_selection(step.folder, found, kept)]
+    write_lines(step.folder, RETAINED, kept)
+    write_report(step.folder, found)
+    return [report, found]
 
 
 def _keeps(votes: Mapping[str, bool | None], least: int) -> bool | None:

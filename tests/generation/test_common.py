@@ -81,7 +81,7 @@ def test_every_job_is_asked_once_and_stands_in_the_file_in_order_of_keys(tmp_pat
 
     assert (report.n_kept, report.n_open, report.complete) == (20, 0, True)
     assert len(fake.asked) == 20
-    assert [(key, word.word) for key, word in read_made(tmp_path, "words", Word)] == [(j.key, j.key.upper()) for j in JOBS]
+    assert [(key, word.word) for key, word in read_made(tmp_path, "words", Word).items()] == [(j.key, j.key.upper()) for j in JOBS]
 
 
 def test_repeating_a_finished_step_calls_nobody_and_changes_no_byte(tmp_path):
@@ -101,7 +101,7 @@ def test_a_limit_leaves_jobs_open_and_the_same_step_asks_only_those(tmp_path):
 
     stopped = step(tmp_path, first, limits=Limits(max_in_flight=2, caps=Caps(calls=7))).run(JOBS, 20, talk)
     with pytest.raises(ConfigError, match="13 of 20 jobs are open"):
-        list(read_made(tmp_path, "words", Word))
+        read_made(tmp_path, "words", Word)
     finished = step(tmp_path, second).run(JOBS, 20, talk)
 
     assert (stopped.n_kept, stopped.n_open, stopped.stopped_by) == (7, 13, "7 calls")
