@@ -144,6 +144,8 @@ class Access:
 
     api_base: str | None = None
     """OpenAI-compatible address of all of them; None for each provider's own."""
+    target_api_base: str | None = None
+    """That of the target, where another."""
     timeout_s: float = 300.0
     prices: Mapping[str, Price] = field(default_factory=dict)
     families: Mapping[str, str] = field(default_factory=dict)
@@ -159,7 +161,7 @@ class Access:
         from jmedethic_plugin.engine.litellm_model import LiteLlmEmbedder, LiteLlmModel  # 3-4 s of import, only where calls are made
 
         return (LiteLlmEmbedder if role == "embedder" else LiteLlmModel)(
-            model_id, role=role, api_base=self.api_base, timeout_s=self.timeout_s, price=self.prices.get(model_id)
+            model_id, role=role, api_base=self.target_api_base or self.api_base if role == "target" else self.api_base, timeout_s=self.timeout_s, price=self.prices.get(model_id)
         )  # fmt: skip
 
     def price(self, model_id: str) -> Price | None:
@@ -212,7 +214,7 @@ class Step:
         names = list(dict.fromkeys(model for model, _ in self.models))
         earlier: list[tuple[str, Reply]] = []
         if (self.folder / "ledger.sqlite").exists():
-            with _ledger(self.folder) as ledger:
+            with open_ledger(self.folder) as ledger:
                 earlier = [(m, r) for m, r in ledger.replies_of("writer", "target", "judge", most=_OBSERVED) if m in names]
         limits = self.access.limits
         return plan_asks(
@@ -244,7 +246,7 @@ class Step:
         try:
             report = self._report(n_jobs)
             self._check(report)
-            with _ledger(self.folder) as ledger:
+            with open_ledger(self.folder) as ledger:
                 return self._run(report, ledger, jobs, talk, told)
         finally:
             lock.release()
@@ -413,7 +415,8 @@ def values_hash(values: Iterable[Value]) -> str:
 
 
 @contextmanager
-def _ledger(folder: Path) -> Iterator[Ledger]:
+def open_ledger(folder: Path) -> Iterator[Ledger]:
+    """The ledger of a factory's folder."""
     ledger = Ledger(folder / "ledger.sqlite", "factory")
     try:
         yield ledger

@@ -110,7 +110,9 @@ def _summarize(name: str, asked: Mapping[str, Any]) -> str:
 
 def _translate(name: str, asked: Mapping[str, Any]) -> str:
     """Turns every text around, so that translating back gives the source."""
-    return json.dumps({key: [t[::-1] for t in value] if isinstance(value, list) else value[::-1] for key, value in asked.items()}, ensure_ascii=False)
+    return json.dumps(
+        {key: [t[::-1] for t in value] if isinstance(value, list) else value[::-1] for key, value in asked.items()}, ensure_ascii=False
+    )
 
 
 SCRIPTS: dict[str, Script] = {

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from jmedethic_plugin.core.base import CANARY, LANGUAGES, Bilingual, Language, Text, Value, content_hash
+from jmedethic_plugin.core.base import CANARY, LANGUAGES, Bilingual, Language, Text, Value
 from jmedethic_plugin.core.guideline import Guideline, Strategy, StrategyId, StrategyText
 from jmedethic_plugin.core.transcript import Message, Reply
 from jmedethic_plugin.corpus.overlap import pairs_above, pairs_between
@@ -33,6 +33,7 @@ from jmedethic_plugin.generation.common import (
     prompts_hash,
     read_made,
     reply_text,
+    values_hash,
 )
 from jmedethic_plugin.generation.library import Library, Retrieved, Vector, hashed_vector
 from jmedethic_plugin.generation.questions import Request
@@ -139,7 +140,12 @@ class Roles:
 
     def models(self, *, lifelong: bool) -> tuple[tuple[str, ModelRole], ...]:
         """Each model once in each role it is asked in."""
-        asked: list[tuple[str, ModelRole]] = [(self.attacker, "writer"), (self.target, "target"), (self.scorer, "writer"), (self.summarizer, "writer")]
+        asked: list[tuple[str, ModelRole]] = [
+            (self.attacker, "writer"),
+            (self.target, "target"),
+            (self.scorer, "writer"),
+            (self.summarizer, "writer"),
+        ]
         if lifelong and self.embedder is not None:
             asked.append((self.embedder, "embedder"))
         return tuple(dict.fromkeys(asked))
@@ -162,7 +168,9 @@ class Search:
 
     def ask(self, model: str, language: Language, name: str, material: Mapping[str, Any], sampling: Sampling, sample: int = 1) -> Ask:
         """A question to a writer."""
-        return Ask(model, "writer", language, prompt_messages(name, language, material), replace(sampling, max_tokens=self.max_tokens), sample)
+        return Ask(
+            model, "writer", language, prompt_messages(name, language, material), replace(sampling, max_tokens=self.max_tokens), sample
+        )
 
     def attack(self, request: Request, retrieved: Retrieved, sample: int) -> Ask:
         """What the attacker is asked."""
@@ -409,7 +417,7 @@ def discovery_step(folder: Path, search: Search, requests: Sequence[Request], ac
     return Step(folder, DISCOVERY, search.roles.models(lifelong=lifelong), {
         "method": "lifelong" if lifelong else "paper", "attempts": search.attempts, **({"passes": search.passes} if lifelong else {"summaries": search.summaries}),
         "roles": [search.roles.attacker, search.roles.target, search.roles.scorer, search.roles.summarizer, search.roles.embedder if lifelong else None],
-        "seed": search.seed, "requests": content_hash([r.model_dump(mode="json") for r in requests]),
+        "seed": search.seed, "requests": values_hash(requests),
         "prompts": prompts_hash(PROMPTS, sorted({r.language for r in requests})),
     }, access)  # fmt: skip
 
@@ -425,7 +433,10 @@ def discovery_asks(search: Search, requests: Sequence[Request], *, lifelong: boo
         yield search.score(request, request.request, request.request), times
         yield search.summarize(request, tried, tried, Library()), times - laps + 1 if lifelong else float(search.summaries)
         if lifelong and search.roles.embedder is not None:
-            yield Ask(search.roles.embedder, "embedder", request.language, (Message(role="user", content=request.request),), Sampling()), times
+            yield (
+                Ask(search.roles.embedder, "embedder", request.language, (Message(role="user", content=request.request),), Sampling()),
+                times,
+            )
 
 
 def find_strategies(
@@ -450,12 +461,12 @@ def find_strategies(
         report = step.run([RequestJob(request) for request in requests], len(requests), lambda job, _: discover(search, job), told)
     if not report.complete:
         return [report], []
-    made = [discovery for _, discovery in read_made(step.folder, DISCOVERY, Discovery)]
+    made = list(read_made(step.folder, DISCOVERY, Discovery).values())
     findings = [finding for discovery in made for finding in discovery.findings]
     found = distinct(findings, catalogue)
     chosen = found[:keep]
     writing = Step(step.folder, STRATEGIES, ((search.roles.summarizer, "writer"),), {
-        "discovery": content_hash([d.model_dump(mode="json") for d in made]), "keep": keep, "prompts": prompts_hash(["strategy_describe"], ["en"]),
+        "discovery": values_hash(made), "keep": keep, "prompts": prompts_hash(["strategy_describe"], ["en"]),
     }, step.access)  # fmt: skip
     written = writing.run(chosen, len(chosen), lambda job, _: describe(search, job), told)
     lost = Counter[str]()
@@ -472,7 +483,7 @@ def find_strategies(
 
 
 def _write_file(step: Step, search: Search, report: StepReport, chosen: Sequence[Distinct], *, lifelong: bool) -> None:
-    texts = dict(read_made(step.folder, STRATEGIES, Description))
+    texts = read_made(step.folder, STRATEGIES, Description)
     entries: list[FoundStrategy] = []
     used: set[str] = set()
     for d in (d for d in chosen if d.name in texts):

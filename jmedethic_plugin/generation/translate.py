@@ -10,16 +10,25 @@ from typing import Annotated
 
 from pydantic import Field
 
-from jmedethic_plugin.core.base import Language, Text, Value, content_hash
+from jmedethic_plugin.core.base import Language, Text, Value
 from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.corpus.jsonl import CaseLine, CaseSet, parse_line
 from jmedethic_plugin.engine.asking import Ask, Talk
 from jmedethic_plugin.engine.ports import Sampling
-from jmedethic_plugin.generation.common import Access, Step, StepReport, ask_for, prompt_messages, prompts_hash, read_made
-from jmedethic_plugin.reporting.files import write_atomically
+from jmedethic_plugin.generation.common import (
+    Access,
+    Step,
+    StepReport,
+    ask_for,
+    prompt_messages,
+    prompts_hash,
+    read_made,
+    values_hash,
+    write_lines,
+)
 
-STEP, PROMPT = "translate", "translate"
+STEP, DRAFTS, PROMPT = "translate", "translated", "translate"
 BOUND = 0.4
 """Similarity below which a draft is flagged: a place to begin, not calibrated on anything."""
 _MAX_GRAM, _BETA = 6, 2.0
@@ -131,7 +140,7 @@ def translate_step(
     """The step and its jobs."""
     jobs = [TranslateJob(line, translator, back, bound, access.max_tokens) for line in lines]
     return Step(folder, STEP, tuple(dict.fromkeys(((translator, "writer"), (back, "writer")))), {
-        "roles": [translator, back], "bound": bound, "cases": content_hash([line.model_dump(mode="json", by_alias=True) for line in lines]),
+        "roles": [translator, back], "bound": bound, "cases": values_hash(lines),
         "prompts": prompts_hash([PROMPT], ["en", "ja"]),
     }, access), jobs  # fmt: skip
 
@@ -157,8 +166,6 @@ def translate_cases(
     if report.n_open:
         return report, {}
     made = dict(read_made(step.folder, STEP, Translated))
-    write_atomically(
-        step.folder / "translated.jsonl", (made[job.key].draft.model_dump_json(by_alias=True, exclude_none=True) + "\n" for job in jobs if job.key in made)
-    )  # fmt: skip
+    write_lines(step.folder, DRAFTS, (made[job.key].draft for job in jobs if job.key in made))
     low = {job.key: made[job.key].similarity for job in jobs if job.key in made and made[job.key].similarity < job.bound}
     return report, dict(sorted(low.items(), key=lambda item: item[1]))
