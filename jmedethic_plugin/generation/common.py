@@ -125,7 +125,8 @@ class StepReport(Value):
     def lines(self) -> list[str]:
         """The counts as text: asked = kept + dropped by reason + open."""
         dropped = ", ".join(f"{n:,} dropped ({reason})" for reason, n in sorted(self.dropped.items()))
-        shown = [*(f"WARNING: {note}" for note in self.notes)]
+        shown = ["DEMO: scripted models took part; nothing of this is a benchmark"] if self.demo else []
+        shown += [f"WARNING: {note}" for note in self.notes]
         shown.append(f"{self.step}: {self.n_jobs:,} asked = {self.n_kept:,} kept{f', {dropped}' if dropped else ''}, {self.n_open:,} open")
         for by, rows in self.yields.items():
             least = sorted(rows.items(), key=lambda row: row[1][1] / max(1, row[1][0]))[:_SHOWN]
@@ -218,7 +219,7 @@ class Step:
                 earlier = [(m, r) for m, r in ledger.replies_of("writer", "target", "judge", most=_OBSERVED) if m in names]
         limits = self.access.limits
         return plan_asks(
-            asks, n_jobs, f"{self.name} jobs", prices={name: self.access.price(name) for name in names},
+            asks, n_jobs, f"jobs of {self.name}", prices={name: self.access.price(name) for name in names},
             max_in_flight=limits.max_in_flight, rates=limits.rates, observed=observe(earlier),
         )  # fmt: skip
 

@@ -15,7 +15,9 @@ from jmedethic_plugin.core.guideline import Guideline, GuidelineId
 from jmedethic_plugin.corpus.overlap import normalised, pairs_above
 from jmedethic_plugin.engine.asking import Ask, Talk
 from jmedethic_plugin.engine.ports import Sampling
+from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.generation.common import (
+    GUIDE,
     Access,
     DroppedError,
     Step,
@@ -23,6 +25,7 @@ from jmedethic_plugin.generation.common import (
     ask_for,
     prompt_messages,
     prompts_hash,
+    raw_lines,
     read_made,
     write_lines,
     write_report,
@@ -177,6 +180,19 @@ def find_duplicates(texts: Mapping[str, str], bound: float) -> dict[str, str]:
         else:
             kept.add(name)
     return found
+
+
+def read_requests(path: Path) -> list[Request]:
+    """The requests of a file.
+
+    Raises
+    ------
+    ConfigError
+        There is no file, or none in it.
+    """
+    if not (requests := [request for request, _ in raw_lines(path, Request)]):
+        raise ConfigError(f"{path}: found no request; expected at least one. See what the step before dropped, and why ({GUIDE}).")
+    return requests
 
 
 def yields_of(asked: Iterable[tuple[str, int]], kept: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -21,8 +21,8 @@ from jmedethic_plugin.corpus.lint import MAX_OVERLAP, lint_line, shared_texts
 from jmedethic_plugin.corpus.loading import Corpus
 from jmedethic_plugin.corpus.overlap import pairs_above
 from jmedethic_plugin.engine.demo import DEMO_PREFIX
-from jmedethic_plugin.errors import DataError
-from jmedethic_plugin.generation.common import StepReport, raw_lines
+from jmedethic_plugin.errors import ConfigError, DataError
+from jmedethic_plugin.generation.common import GUIDE, StepReport, raw_lines
 
 STEP = "testset"
 
@@ -72,6 +72,8 @@ class Pool:
 
     Raises
     ------
+    ConfigError
+        There is no such file, or no adversarial case in it.
     DataError
         A line that is wrong, a guideline that the corpus does not know, or an id that occurs twice.
     """
@@ -97,6 +99,10 @@ class Pool:
                 self.candidates[name] = Candidate(name, cell, line.source, content_hash(line.request)[:16], offset)
             offset += len(raw)
             digest.update(raw)
+        if not self.candidates:
+            raise ConfigError(
+                f"{path}: found no adversarial case; expected at least one. See what the step before dropped, and why ({GUIDE})."
+            )
         self.digest = digest.hexdigest()
 
     def line(self, candidate: Candidate) -> CaseLine:
