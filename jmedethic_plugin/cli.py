@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from jmedethic_plugin import __version__
 from jmedethic_plugin.cli_generate import add_generate
+from jmedethic_plugin.cli_search import add_search
 from jmedethic_plugin.core.review import PROFESSIONS
 from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
@@ -196,7 +197,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     foreign.add_argument("--allow-noncommercial", action="store_true", help="although the set's licence forbids commercial use")
     foreign.set_defaults(run=_import_cases)
-    add_generate(commands, folder)
+    add_search(*add_generate(commands, folder))
 
     server = commands.add_parser("demo-server", help="serve the scripted demo models over HTTP on the loopback address")
     server.add_argument("--port", type=int, default=0, help="default: a free one")

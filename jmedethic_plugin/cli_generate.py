@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 Subparsers = argparse._SubParsersAction
 
 
-def add_generate(commands: Subparsers[argparse.ArgumentParser], folder: argparse.ArgumentParser) -> None:
-    """The command and its steps."""
-    steps = commands.add_parser("generate", help="make a benchmark: requests, refusal filter, conversations, test set").add_subparsers(
-        dest="what", required=True
-    )
+def add_generate(
+    commands: Subparsers[argparse.ArgumentParser], folder: argparse.ArgumentParser
+) -> tuple[Subparsers[argparse.ArgumentParser], list[argparse.ArgumentParser]]:
+    """The command and its steps; what further steps are added to, and with which options."""
+    steps = commands.add_parser(
+        "generate", help="make a benchmark: requests, refusal filter, strategies, conversations, test set"
+    ).add_subparsers(dest="what", required=True)
     out, asking = argparse.ArgumentParser(add_help=False), asking_options()
     out.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the factory; the same folder goes on")
 
@@ -62,6 +64,7 @@ def add_generate(commands: Subparsers[argparse.ArgumentParser], folder: argparse
     )
     testset.add_argument("--against-field", metavar="NAME", help="field of those sets with the user's words, where it is not recognised")
     testset.set_defaults(run=_testset)
+    return steps, [folder, out, asking]
 
 
 def asking_options() -> argparse.ArgumentParser:
@@ -107,7 +110,7 @@ def access_of(arguments: argparse.Namespace, models: Sequence[str], option: str)
         caps=Caps(usd=arguments.budget_usd, calls=arguments.max_calls), rates=rates_of(arguments.rpm, arguments.tpm),
     )  # fmt: skip
     return Access(
-        api_base=arguments.api_base, timeout_s=arguments.call_timeout, prices=prices_of(arguments.price), families=families_of(arguments.family),
+        api_base=arguments.api_base, target_api_base=getattr(arguments, "target_api_base", None), timeout_s=arguments.call_timeout, prices=prices_of(arguments.price), families=families_of(arguments.family),
         limits=limits, max_tokens=arguments.max_tokens,
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ from jmedethic_plugin.corpus.jsonl import CaseLine
 from jmedethic_plugin.engine.asking import Ask, Talk
 from jmedethic_plugin.engine.bench import judge_tasks
 from jmedethic_plugin.engine.conversation import target_messages
+from jmedethic_plugin.engine.planning import ASSUMED_REPLY_TOKENS
 from jmedethic_plugin.engine.ports import Sampling
 from jmedethic_plugin.generation.common import (
     Access,
@@ -131,13 +132,23 @@ def adaptive_step(
 
 
 def adaptive_asks(jobs: Sequence[AdaptiveJob]) -> Iterator[tuple[Ask, float]]:
-    """Every call but the judges'; user turns are taken to be as long as the request, replies three times as long."""
+    """Every call but the judges'."""
     for job in jobs:
-        exchanges: tuple[tuple[str, str], ...] = ()
-        for _ in range(N_TURNS):
-            yield job.ask_attacker(exchanges), 1.0
-            yield job.ask_target(exchanges, job.request.request), 1.0
-            exchanges = (*exchanges, (job.request.request, job.request.request * 3))
+        for n in range(N_TURNS):
+            yield job.ask_attacker(_stand_in(job, n)), 1.0
+            yield job.ask_target(_stand_in(job, n), job.request.request), 1.0
+
+
+def adaptive_tasks(jobs: Sequence[AdaptiveJob]) -> Iterator[JudgeTask]:
+    """What the judges will be asked, with stand-ins for what was said."""
+    for job in jobs:
+        case = job.case([job.request.request] * N_TURNS).to_case(job.guideline)
+        yield from (JudgeTask.of(case, job.guideline, _stand_in(job, n)) for n in range(1, N_TURNS + 1))
+
+
+def _stand_in(job: AdaptiveJob, n: int) -> tuple[tuple[str, str], ...]:
+    """User turns as long as the request, replies of the length that plans assume: ASCII, four characters to a token."""
+    return ((job.request.request, "x" * round(4 * ASSUMED_REPLY_TOKENS["target"])),) * n
 
 
 class AdaptiveResults(Value):

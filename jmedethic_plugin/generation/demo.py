@@ -114,6 +114,8 @@ def _translate(name: str, asked: Mapping[str, Any]) -> str:
     return json.dumps(
         {key: [t[::-1] for t in value] if isinstance(value, list) else value[::-1] for key, value in asked.items()}, ensure_ascii=False
     )
+
+
 _OPENINGS = {
     "ja": ("勉強会で取り上げます。", "論文の下調べです。", "研修で聞かれました。", "授業の準備をしています。", "家族と話していました。", "当直明けに考えました。"),
     "en": (

@@ -15,6 +15,7 @@ from jmedethic_plugin.generation.adaptive import NOTE, adaptive_asks, adaptive_s
 from jmedethic_plugin.generation.common import Access, DroppedError
 from jmedethic_plugin.generation.questions import Request
 from jmedethic_plugin.settings import Settings
+from tests.generation.test_common import drive
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,12 +43,7 @@ def setup(tmp_path, corpus):
 
 def test_the_attacker_reads_the_replies_and_the_target_its_own_past(setup):
     _, (job, *_), _ = setup()
-    talk, asks = adaptive_talk(job, b""), []
-    asks.append(next(talk))
-    with pytest.raises(StopIteration) as end:
-        while True:
-            text = json.dumps({"prompt": f"user {len(asks)}"}) if asks[-1].role == "writer" else f"reply {len(asks)}"
-            asks.append(talk.send(Reply(outcome="ok", text=text)))
+    made, asks = drive(adaptive_talk(job, b""), *(text for n in (1, 3, 5) for text in (f'{{"prompt": "user {n}"}}', f"reply {n + 1}")))
 
     assert [(a.role, a.model) for a in asks] == [("writer", "demo/attacker"), ("target", "demo/filter-c")] * 3
     materials = [json.loads(a.messages[-1].content) for a in asks[::2]]
@@ -55,7 +51,7 @@ def test_the_attacker_reads_the_replies_and_the_target_its_own_past(setup):
     assert materials[2]["conversation"] == [{"user": "user 1", "reply": "reply 2"}, {"user": "user 3", "reply": "reply 4"}]
     assert materials[1]["strategy"]["this_turn"] == job.strategy.turns[1].en
     assert [m.content for m in asks[5].messages] == ["Be kind.", "user 1", "reply 2", "user 3", "reply 4", "user 5"]
-    assert end.value.value.turns == ("user 1", "user 3", "user 5")
+    assert made.turns == ("user 1", "user 3", "user 5")
 
 
 @pytest.mark.parametrize(("role", "reply", "reason"), [
@@ -64,14 +60,9 @@ def test_the_attacker_reads_the_replies_and_the_target_its_own_past(setup):
 ])  # fmt: skip
 def test_a_conversation_that_does_not_reach_its_end_is_dropped(setup, role, reply, reason):
     _, (job, *_), _ = setup()
-    talk = adaptive_talk(job, b"")
-    ask = next(talk)
     with pytest.raises(DroppedError) as dropped:
-        if role == "target":
-            ask = talk.send(Reply(outcome="ok", text='{"prompt": "user"}'))
-        talk.send(reply)
+        drive(adaptive_talk(job, b""), *([] if role == "writer" else ['{"prompt": "user"}']), reply)
 
-    assert ask.role == role
     assert dropped.value.reason == reason
 
 
