@@ -32,6 +32,8 @@ with warnings.catch_warnings():
 
 litellm.suppress_debug_info = True
 litellm.telemetry = False
+# For an embedding of OpenAI's, LiteLLM takes a max_retries of 0 for none given and puts this in its place. Retries have one owner: the engine.
+litellm.DEFAULT_MAX_RETRIES = 0
 
 BAD_RELEASES = {"1.82.7", "1.82.8"}
 """Releases of 24 March 2026 that carried a credential stealer."""
@@ -244,7 +246,7 @@ class LiteLlmEmbedder(LiteLlmModel):
         optional = {"api_base": self._api_base, "api_key": self._api_key}
         try:
             call = litellm.aembedding(
-                model=self.model_id, input=[messages[-1].content], timeout=self._timeout_s, num_retries=0, max_retries=0, encoding_format="float",
+                model=self._route, input=[messages[-1].content], timeout=self._timeout_s, num_retries=0, max_retries=0, encoding_format="float",
                 **{name: value for name, value in optional.items() if value is not None},
             )  # fmt: skip
             response = await asyncio.wait_for(call, self._timeout_s + 5)

@@ -175,7 +175,7 @@ class AdaptiveResults(Value):
     def lines(self) -> list[str]:
         """The results as text."""
         lines = [
-            f"NOTE: {self.note}", *(f"WARNING: {banner}" for banner in self.banners),
+            *(f"WARNING: {banner}" for banner in self.banners),
             f"{'demo, no measurement: ' if self.demo else ''}{self.target} under {self.attacker}; judges {', '.join(self.judges)}; violated: {self.threshold} not met",
         ]  # fmt: skip
         for row in (self.violated, *self.by_strategy, *self.by_turn):

@@ -412,8 +412,9 @@ def _describing(search: Search, job: Distinct) -> Ask:
 def discovery_step(folder: Path, search: Search, requests: Sequence[Request], access: Access, *, lifelong: bool) -> Step:
     """The step that looks for strategies."""
     n = (search.passes + 1) * search.attempts * len(requests) if lifelong else search.attempts + search.summaries
-    # A job is many calls long, so it gets the time of as many conversations.
-    access = replace(access, limits=replace(access.limits, conversation_s=access.limits.conversation_s * n))
+    # A job is many calls long, so it gets the time of as many conversations; the lifelong one is one call after the other.
+    limits = replace(access.limits, conversation_s=access.limits.conversation_s * n)
+    access = replace(access, limits=replace(limits, max_in_flight=1) if lifelong else limits)
     return Step(folder, DISCOVERY, search.roles.models(lifelong=lifelong), {
         "method": "lifelong" if lifelong else "paper", "attempts": search.attempts, **({"passes": search.passes} if lifelong else {"summaries": search.summaries}),
         "roles": [search.roles.attacker, search.roles.target, search.roles.scorer, search.roles.summarizer, search.roles.embedder if lifelong else None],
@@ -513,8 +514,16 @@ def _yaml(file: FoundFile) -> str:
     class Dumper(yaml.SafeDumper):
         pass
 
-    # Every text in quotes, for a text may look like a number; no aliases, which the reader refuses.
-    Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'"))
-    Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
+    def text(dumper: yaml.SafeDumper, said: str) -> yaml.Node:
+        # In quotes, for a text may look like a number.
+        return dumper.represent_scalar("tag:yaml.org,2002:str", said, style=None if said in _KEYS else "'")
+
+    Dumper.add_representer(str, text)
+    Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]  # the reader refuses them
+    data = file.model_dump(mode="json", by_alias=True)
+    data["strategies"] = [{"id": entry["id"], "number": entry["number"], **entry} for entry in data["strategies"]]
     head = f"# JMEDETHIC-CANARY {CANARY} (test data: keep out of training sets)\n# Machine-made and unreviewed: ways to press, found by models.{' Scripted demo models: no finding.' if file.demo else ''}\n"
-    return head + str(yaml.dump(file.model_dump(mode="json", by_alias=True), Dumper=Dumper, allow_unicode=True, sort_keys=False, width=160))
+    return head + str(yaml.dump(data, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=160))
+
+
+_KEYS = {"schema", *FoundFile.model_fields, *FoundStrategy.model_fields, *LANGUAGES}

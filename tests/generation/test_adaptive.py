@@ -84,7 +84,7 @@ def test_results_are_judged_and_stand_apart(setup, corpus, tmp_path):
     assert {r.case_id: r.case.user_turns for r in records} == {i: cases[i].user_turns for i in cases}
     assert all(turn.panel is not None and r.demo for r in records for turn in r.turns)
     assert not (tmp_path / "out/run.json").exists()  # no run that a gate or comparison could read
-    assert results.lines()[0] == f"NOTE: {NOTE}"
+    assert report.notes == (NOTE,)
 
 
 def test_a_stopped_conversation_goes_on_without_paying_twice(setup, tmp_path):

@@ -254,6 +254,33 @@ def test_a_stopped_discovery_goes_on_and_pays_for_nothing_twice(tmp_path, corpus
     assert (tmp_path / "parts/discovery.jsonl").read_bytes() == (tmp_path / "whole/discovery.jsonl").read_bytes()
 
 
+def test_texts_that_yaml_would_read_as_something_else_come_back_as_they_were(tmp_path):
+    texts = {"ja": "null", "en": "- 3: 'x' # y\nz"}
+    entry = {"title": texts, "idea": texts, "turns": [texts] * 3, "marks": texts, "id": "x", "number": 1, "name": "12", "definition": "true", "n_found": 1,
+             "mean_gain": 0.5, "merged": ["1.5", "title"], "resembles": None}  # fmt: skip
+    file = FoundFile.model_validate_json(json.dumps({"demo": False, "method": "title", "strategies": [entry]}))
+    (tmp_path / "s.yaml").write_text(strategies._yaml(file), encoding="utf-8")
+
+    assert read_source(tmp_path / "s.yaml", FoundFile).value == file
+
+
+def test_names_become_ids_of_their_own():
+    used = set()
+    for name in ("The Play", "the play!", "9 lives", "日本 A", "x" * 90):
+        used.add(strategies._slug(name, used))
+
+    assert used == {"the_play", "the_play_2", "s_9_lives", "a", "x" * 40}
+
+
+def test_lifelong_plan_knows_that_calls_follow_each_other(tmp_path, search):
+    fast, slow = (
+        discovery_step(tmp_path, search(), [request_of()], Access(), lifelong=lifelong).plan(discovery_asks(search(passes=1), [request_of()], lifelong=True), 1)
+        for lifelong in (False, True)
+    )
+
+    assert slow.minutes > 10 * fast.minutes
+
+
 def test_plan_counts_every_call_of_the_paper(search):
     times = {}
     for ask, n in discovery_asks(search(), [request_of(), request_of(2)], lifelong=False):
