@@ -6,6 +6,7 @@ Repeating the command goes on: what has ended stays, what failed in transport is
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -281,6 +282,7 @@ class Step:
                 "n_kept": dropped[""], "dropped": {reason: n for reason, n in sorted(dropped.items()) if reason and n}, "stopped_by": stopped_by,
             })  # fmt: skip
 
+        stopped_by = None
         with self._file.open("a", encoding="utf-8", newline="\n") as file:
 
             def ended(_: str, result: JobResult) -> None:
@@ -290,11 +292,15 @@ class Step:
                 if told is not None:
                     told(counted())
 
-            talks = ((job.key, _settled(job.key, talk(job, secret))) for job in jobs if job.key not in done)
-            models = [(self.access.model(model, role), role) for model, role in self.models]
-            asked = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended)
+            if len(done) < report.n_jobs:
+                talks = ((job.key, _settled(job.key, talk(job, secret))) for job in jobs if job.key not in done)
+                models = [(self.access.model(model, role), role) for model, role in self.models]
+                # As in a run: LiteLLM leaves a million objects behind that each full collection would walk.
+                gc.collect()
+                gc.freeze()
+                stopped_by = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended).stopped_by
         _put_in_order(self._file)
-        report = counted(asked.stopped_by).model_copy(update={"calls": ledger.count_calls(), "at_utc": now_utc()})
+        report = counted(stopped_by).model_copy(update={"calls": ledger.count_calls(), "at_utc": now_utc()})
         write_report(self.folder, report)
         return report
 
