@@ -64,9 +64,10 @@ def add_search(steps: Subparsers[argparse.ArgumentParser], parents: Sequence[arg
 
 
 def _strategies(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.generation.discovery import Roles, Search
     from jmedethic_plugin.generation.questions import read_requests
     from jmedethic_plugin.generation.refusal import RETAINED
-    from jmedethic_plugin.generation.strategies import Roles, Search, discovery_asks, discovery_step, find_strategies
+    from jmedethic_plugin.generation.strategies import discovery_asks, discovery_step, find_strategies
 
     for name in ("attempts", "summaries", "passes", "keep"):
         if (value := getattr(arguments, name)) is not None and value <= 0:

@@ -33,7 +33,7 @@ with warnings.catch_warnings():
 litellm.suppress_debug_info = True
 litellm.telemetry = False
 # For an embedding of OpenAI's, LiteLLM takes a max_retries of 0 for none given and puts this in its place. Retries have one owner: the engine.
-litellm.DEFAULT_MAX_RETRIES = 0
+litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # LiteLLM reads it from its own namespace
 
 BAD_RELEASES = {"1.82.7", "1.82.8"}
 """Releases of 24 March 2026 that carried a credential stealer."""

@@ -39,8 +39,8 @@ from jmedethic_plugin.generation.common import (
     values_hash,
     write_lines,
 )
+from jmedethic_plugin.generation.discovery import Written
 from jmedethic_plugin.generation.questions import Request
-from jmedethic_plugin.generation.strategies import Written
 from jmedethic_plugin.prompts.judge import JudgeTask, guideline_material
 from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.run import check_judges, families_in, make_panel

@@ -13,21 +13,15 @@ from jmedethic_plugin.engine.budget import Caps
 from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.generation import strategies
 from jmedethic_plugin.generation.common import Access, DroppedError
+from jmedethic_plugin.generation.discovery import PROMPTS, Finding, LifelongJob, RequestJob, Roles, Search, discover, live_long
 from jmedethic_plugin.generation.questions import Request
 from jmedethic_plugin.generation.strategies import (
     Distinct,
-    Finding,
     FoundFile,
-    LifelongJob,
-    RequestJob,
-    Roles,
-    Search,
-    discover,
     discovery_asks,
     discovery_step,
     distinct,
     find_strategies,
-    live_long,
 )
 
 ROLES = Roles("demo/attacker", "demo/filter-d", "demo/scorer", "demo/summarizer")
@@ -289,7 +283,7 @@ def test_plan_counts_every_call_of_the_paper(search):
     assert times == {"demo/attacker": 8, "demo/filter-d": 8, "demo/scorer": 8, "demo/summarizer": 6}
 
 
-@pytest.mark.parametrize("name", [*strategies.PROMPTS, "strategy_describe"])
+@pytest.mark.parametrize("name", [*PROMPTS, "strategy_describe"])
 def test_prompts_are_there_in_both_languages(name):
     folder = Path(strategies.__file__).parents[1] / "prompts"
 
