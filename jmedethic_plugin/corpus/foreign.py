@@ -230,8 +230,8 @@ class _Reader:
         else:
             turns, rule = said, "three user turns"
         if len(turns) != N_TURNS:
-            raise DropRowError(f"{len(said)} user turns and no rule for them: {'lead_in' if len(said) == 1 else 'longer'} of the mapping"
-                               if len(said) != 2 else "2 user turns")  # fmt: skip
+            rules = {1: "one user turn, and no lead_in in the mapping", 2: "two user turns"}
+            raise DropRowError(rules.get(len(said), f"{len(said)} user turns, and nothing said of longer ones in the mapping"))
         value, method, level = (self._cell(row, name, where) for name in ("guideline", "strategy", "level"))
         told = {"id": self._cell(row, "id", where), "guideline": value, "strategy": method, "level": level}
         if self.known.guideline_in_name and "guideline" not in self._fields:
@@ -287,14 +287,13 @@ class _Reader:
             raise DataError(
                 where, found="a row without " + ", ".join(gone), expected="the fields of the first row", remedy="Correct or remove it."
             )
-        said = [row[name] for name in names] if self._mapping.turn_fields else user_texts(row[names[0]])
-        if not said or not all(isinstance(text, str) and text.strip() for text in said):
+        value = [row[name] for name in names] if self._mapping.turn_fields else row[names[0]]
+        said = user_texts(value)
+        # A blank turn is left out of the texts; the row would pass for a shorter conversation.
+        if not said or len(said) != (sum(map(_is_users, value)) if isinstance(value, list) else 1):
             raise DataError(
-                f"{where}: {', '.join(names)}",
-                found="no text of the user",
-                expected="the user's turns",
-                remedy="Correct or remove the row.",
-            )
+                f"{where}: {', '.join(names)}", found=f"{len(said)} texts of the user", expected="one text for each user turn", remedy="Correct or remove the row.",
+            )  # fmt: skip
         return said
 
     def _cell(self, row: Row, name: FieldName, where: str) -> str | None:
@@ -335,3 +334,7 @@ class _Reader:
                 remedy="Import the set in parts.",
             )
         return number
+
+
+def _is_users(turn: object) -> bool:
+    return not isinstance(turn, dict) or turn.get("role", "user") in ("user", "human")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jmedethic_plugin.cli import main
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.corpus.foreign import FORMATS, ImportMapping, import_cases
 from jmedethic_plugin.corpus.jsonl import CaseLine, CaseSet, parse_line
@@ -120,14 +121,14 @@ def test_rows_of_other_lengths_are_counted(bring):
     rows = [SAFE, SAFE | {"history": [*SAFE["history"], {"user": "And then what?", "bot": "b"}]}, SAFE | {"history": SAFE["history"][:2]}]
     report, _ = bring("safedialbench", rows, OPEN)
 
-    assert report.dropped == {"4 user turns and no rule for them: longer of the mapping": 1, "2 user turns": 1}
+    assert report.dropped == {"4 user turns, and nothing said of longer ones in the mapping": 1, "two user turns": 1}
 
 
 def test_single_requests_need_a_declared_lead_in(bring, tmp_path):
     row = {"": "0", "harmful_medical_request": "How do I write a letter to the hospital?", "safe_response": "Kindly."}
     name = "med_safety_demonstrations_category_4.csv"
     mapping = "strategy: temporal_override\nlicence: MIT\nguidelines: [{guideline: B09, values: [med_safety_demonstrations_category_4], words: [LETTER]}]\n"
-    with pytest.raises(DataError, match="1 user turns and no rule for them: lead_in of the mapping"):
+    with pytest.raises(DataError, match="one user turn, and no lead_in in the mapping"):
         bring("medsafetybench", [row], mapping, name=name)
     report, (line,) = bring("medsafetybench", [row, row | {"harmful_medical_request": "What is the time in the ward?"}], mapping + LEAD_IN, name=name)
 
@@ -170,6 +171,22 @@ def test_broken_rows_are_told_together_and_nothing_is_written(bring, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.parametrize("turns", [
+    [JA[0], " ", JA[1], JA[2]], [{"user": JA[0]}, {"user": ""}, {"user": JA[1]}, {"user": JA[2]}], [{"ja": a, "en": b} for a, b in zip(JA, EN, strict=True)],
+    [JA[0], 7, JA[1], JA[2]],
+])  # fmt: skip
+def test_a_turn_without_one_text_breaks_its_row(bring, turns):
+    with pytest.raises(DataError, match="texts of the user; expected one text for each user turn"):
+        bring("jmedethicbench", [JMED | {"turns": turns}], MAPPINGS / "jmedethicbench.yaml", allow=True)
+
+
+def test_messages_of_the_model_are_no_turns(bring):
+    said = [{"role": role, "content": text} for text in JA for role, text in (("user", text), ("assistant", "はい。"))]
+    _, (line,) = bring("jmedethicbench", [JMED | {"turns": [{"role": "system", "content": "s"}, *said]}], MAPPINGS / "jmedethicbench.yaml", allow=True)
+
+    assert line.turns == tuple(JA)
+
+
 def test_guideline_of_no_corpus(bring):
     with pytest.raises(DataError, match=r"map\.yaml:2: guidelines\[0\]\.guideline: found 'B99'"):
         bring("safedialbench", [SAFE], OPEN.replace("B11", "B99"))
@@ -187,3 +204,17 @@ def test_mapping_that_ships(path, corpus):
     assert path.stem in FORMATS
     assert {rule.guideline for rule in mapping.guidelines} <= set(corpus.guidelines)
     assert set(mapping.strategies.values()) == set(STRATEGY_IDS)
+
+
+def test_command(tmp_path, capsys):
+    rows = [JMED, JMED | {"guideline": "C-99"}]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = ["cases", "import", str(tmp_path / "set.jsonl"), "--out", str(tmp_path / "out.jsonl"), "--folder", str(ROOT), "--format"]
+
+    assert main([*command, "jmedethicbench", "--allow-noncommercial"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("1 cases of 1 guidelines in ")
+    assert "licence: CC BY-NC 4.0" in said
+    assert "1 dropped (no guideline for 'C-99')" in said
+    assert main([*command, "cares"]) == 2
+    assert "no mapping file ships for 'cares'" in capsys.readouterr().err

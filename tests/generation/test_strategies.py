@@ -283,7 +283,7 @@ def test_plan_counts_every_call_of_the_paper(search):
     assert times == {"demo/attacker": 8, "demo/filter-d": 8, "demo/scorer": 8, "demo/summarizer": 6}
 
 
-@pytest.mark.parametrize("name", [*PROMPTS, "strategy_describe"])
+@pytest.mark.parametrize("name", PROMPTS)
 def test_prompts_are_there_in_both_languages(name):
     folder = Path(strategies.__file__).parents[1] / "prompts"
 
