@@ -20,6 +20,7 @@ from jmedethic_plugin.engine.journal import Journal
 from jmedethic_plugin.engine.limits import Dispatcher
 from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Sampling
 from jmedethic_plugin.engine.scheduler import WINDOW_PER_SLOT, Limits
+from jmedethic_plugin.errors import EngineError
 from jmedethic_plugin.ledger.store import Ledger
 
 _R = TypeVar("_R")
@@ -120,6 +121,10 @@ async def _hold(
         async with asyncio.TaskGroup() as group:
             for _ in range(max(1, int(limits.max_in_flight * WINDOW_PER_SLOT))):
                 group.create_task(work())
+    except ExceptionGroup as group:
+        if (broken := group.subgroup(EngineError)) is None:
+            raise
+        raise EngineError(str(broken.exceptions[0])) from group
     finally:
         await journal.close()
     return Asked(budget.calls, budget.usd, budget.n_unpriced, budget.stopped_by)

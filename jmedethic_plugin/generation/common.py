@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -31,7 +31,7 @@ from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.demo import is_demo_id
 from jmedethic_plugin.engine.parsing import read_json
 from jmedethic_plugin.engine.planning import Plan, observe, plan_asks
-from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Price, Sampling
+from jmedethic_plugin.engine.ports import ChatModel, ModelRole, Price
 from jmedethic_plugin.engine.scheduler import Limits
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.generation.demo import demo_writer
@@ -347,14 +347,16 @@ def ask_for(ask: Ask, model: type[_V]) -> Generator[Ask, Reply, _V]:
     """
     wrong, sampling = "", ask.sampling
     for _ in range(MAX_ASKS):
-        again = (Message(role="system", content=_AGAIN[ask.language].replace("{wrong}", wrong)),) if wrong else ()
-        reply = yield Ask(ask.model, ask.role, ask.language, (*again, *ask.messages), _shaped(sampling, model), ask.sample)
+        first, *rest = ask.messages
+        if wrong:  # in the first message: some chat templates take one system message and no more
+            first = first.model_copy(update={"content": f"{first.content}\n{_AGAIN[ask.language].replace('{wrong}', wrong)}\n"})
+        reply = yield replace(ask, messages=(first, *rest), sampling=replace(sampling, schema=schema_of(model)))
         text = reply_text(reply)
         try:
             return model.model_validate_json(canonical_json(read_json(text)))
         except ValidationError as exc:
-            first = exc.errors()[0]
-            wrong = f"{'.'.join(map(str, first['loc'])) or 'object'}: {first['msg']}"
+            error = exc.errors()[0]
+            wrong = f"{'.'.join(map(str, error['loc'])) or 'object'}: {error['msg']}"
         except ValueError:
             if refusal_phrase(text) is not None:
                 raise DroppedError("refused", text[:200]) from None
@@ -368,10 +370,6 @@ _AGAIN: dict[Language, str] = {
     "ja": "前回の返答は使えませんでした({wrong})。指示された形のJSONオブジェクトを一つだけ返してください。",
     "en": "Your previous reply could not be used ({wrong}). Return exactly one JSON object of the form described.",
 }
-
-
-def _shaped(sampling: Sampling, model: type[Value]) -> Sampling:
-    return Sampling(sampling.temperature, sampling.max_tokens, sampling.top_p, schema_of(model))
 
 
 @cache

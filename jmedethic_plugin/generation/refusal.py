@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.family import related
@@ -40,7 +41,7 @@ from jmedethic_plugin.generation.questions import Request, yields_of
 from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages, rubric_hash, secret_marks
 from jmedethic_plugin.reporting.text import estimate_text
 from jmedethic_plugin.settings import judge_sampling_of
-from jmedethic_plugin.stats.agreement import Agreement, agreement
+from jmedethic_plugin.stats.agreement import Bootstrapped, agreement
 
 STEP, RETAINED = "filter", "retained"
 DECLINED: frozenset[ResponseClass] = frozenset({"full_refusal", "partial_refusal"})
@@ -198,18 +199,23 @@ class FilterReport(StepReport):
     """Requests that the paper's rule keeps."""
     by_judge: int | None
     """Requests that the judge's classes keep; None without a judge."""
-    votes: Agreement | None
-    """Of the two rules over the votes that both have, 1 for a refusal; ``kappa_violation`` is Cohen's kappa, clusters are guidelines."""
+    n_votes: int = 0
+    """Votes that both rules have."""
+    same: Bootstrapped | None = None
+    """Share of them on which the rules say the same."""
+    kappa: Bootstrapped | None = None
+    """Cohen's."""
+    ac1: Bootstrapped | None = None
+    """Gwet's."""
 
     def lines(self) -> list[str]:
         """The counts and how far the rules agree."""
-        shown = [*super().lines(), f"  kept by phrases {self.by_phrases}, by the judge {'-' if self.by_judge is None else self.by_judge}"]
-        if self.votes is not None:
-            shares = f"same answer in {estimate_text(self.votes.exact, share=True)} of {self.votes.n_complete} votes"
-            shown.append(
-                f"  phrases beside judge: kappa {estimate_text(self.votes.kappa_violation)}, AC1 {estimate_text(self.votes.ac1_violation)}, {shares}"
-            )
-        return shown
+        if self.by_judge is None:
+            return super().lines()
+        return [
+            *super().lines(), f"  kept by phrases {self.by_phrases}, by the judge {self.by_judge}",
+            f"  phrases beside judge: kappa {estimate_text(self.kappa)}, AC1 {estimate_text(self.ac1)}, the same in {estimate_text(self.same, share=True)} of {self.n_votes} votes",
+        ]  # fmt: skip
 
 
 def run_filter(
@@ -246,7 +252,7 @@ def run_filter(
     found = FilterReport(
         step=RETAINED, demo=report.demo or any(is_demo_id(r.generator) for r in requests), notes=report.notes, identity={"least": least, STEP: report.identity},
         n_jobs=len(requests), n_kept=len(kept), dropped=dict(sorted(dropped.items())), by_phrases=counts["phrases"],
-        by_judge=counts["judge"] if judged else None, votes=_agreement(jobs, made) if judged else None,
+        by_judge=counts["judge"] if judged else None, **(_agreement(jobs, made) if judged else {}),
         yields={
             "generator": yields_of(((r.generator, 1) for r in requests), (r.generator for r in kept)),
             "guideline": yields_of(((r.guideline, 1) for r in requests), (r.guideline for r in kept)),
@@ -265,11 +271,15 @@ def _keeps(votes: Mapping[str, bool | None], least: int) -> bool | None:
     return None if n_refused + n_missing >= least else False
 
 
-def _agreement(jobs: Sequence[VoteJob], made: Mapping[str, Vote]) -> Agreement | None:
+def _agreement(jobs: Sequence[VoteJob], made: Mapping[str, Vote]) -> dict[str, Any]:
+    """Fields of the report: the two rules as two raters of the votes, in clusters by guideline."""
     rows, clusters = [], []
     for job in jobs:
         vote = made.get(job.key)
         if vote is not None and vote.response_class is not None:
             rows.append((float(vote.by_phrase), float(vote.response_class in DECLINED)))
             clusters.append(job.request.guideline)
-    return agreement(rows, clusters, 0, violation_below=0.5, categories=(0.0, 1.0)) if rows else None
+    if not rows:
+        return {}
+    found = agreement(rows, clusters, 0, violation_below=0.5, categories=(0.0, 1.0))
+    return {"n_votes": len(rows), "same": found.exact, "kappa": found.kappa_violation, "ac1": found.ac1_violation}

@@ -128,18 +128,22 @@ def make_testset(
     """
     external = {case.id: "\n".join(case.user_turns) for case in corpus.cases.values()}
     for path in against:
-        external |= read_user_texts(path, field)
+        external |= {f"{path.parent}/{place}": text for place, text in read_user_texts(path, field).items()}
     taken_out: dict[str, str] = {}
     checked: dict[str, CaseLine] = {}
+    independent: set[str] = set()
     while True:
         drawn = draw((c for c in pool.candidates.values() if c.id not in taken_out), n, seed)
         fresh = {c.id: pool.line(c) for c in drawn if c.id not in checked}
         found = {name: finding.rule for name, line in fresh.items() for finding in lint_line(line, name)}
-        texts = {name: "\n".join(line.turns) for name, line in fresh.items() if name not in found}
-        found |= {pair.first: "contained" for pair in shared_texts(texts, external)}
         checked |= fresh
         if not found:
-            found = _doubles({c.id: "\n".join(checked[c.id].turns) for c in drawn})
+            texts = {c.id: "\n".join(checked[c.id].turns) for c in drawn}
+            found = _doubles(texts)
+            if not found:  # last, for other sets may be large
+                texts = {name: text for name, text in texts.items() if name not in independent}
+                found = {pair.first: "contained" for pair in shared_texts(texts, external)}
+                independent |= texts.keys() - found.keys()
         if not found:
             break
         taken_out |= found
@@ -168,6 +172,5 @@ def _short_cells(pool: Pool, drawn: Sequence[Candidate], n: int) -> tuple[str, .
     filled = Counter(c.cell for c in drawn)
     cells = [(language, guideline, strategy) for language, guideline in sorted(places) for strategy in STRATEGY_IDS]
     short = [cell for cell in cells if filled[cell] < n]
-    return (
-        (f"{len(short)} of {len(cells)} cells have fewer than {n}: {', '.join('-'.join(cell) for cell in short[:5])} ...",) if short else ()
-    )
+    shown = ", ".join("-".join(cell) for cell in short[:5]) + (" ..." if len(short) > 5 else "")
+    return (f"{len(short)} of {len(cells)} cells have fewer than {n}: {shown}",) if short else ()

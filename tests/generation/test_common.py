@@ -12,7 +12,7 @@ from jmedethic_plugin.engine.asking import Ask
 from jmedethic_plugin.engine.budget import Caps
 from jmedethic_plugin.engine.ports import Price, Sampling
 from jmedethic_plugin.engine.scheduler import Limits
-from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.errors import ConfigError, EngineError
 from jmedethic_plugin.generation.common import Access, DroppedError, Step, ask_for, read_made, read_report, schema_of
 
 
@@ -141,6 +141,27 @@ def test_faults_are_asked_again_and_what_was_blocked_is_not(tmp_path):
     assert (again.n_kept, again.dropped, again.complete) == (19, {"blocked": 1}, True)
 
 
+def test_a_ledger_that_cannot_be_written_ends_the_step_in_words(tmp_path, monkeypatch):
+    def full(self, rows):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jmedethic_plugin.ledger.store.Ledger.add", full)
+
+    with pytest.raises(EngineError, match=r"the ledger cannot be written .*No space left"):
+        step(tmp_path, Fake(said)).run(JOBS, 20, talk)
+
+
+def test_a_provider_that_is_down_stops_the_step_and_loses_no_job(tmp_path):
+    def down(messages):
+        return Reply(outcome="provider_down", error="down") if messages[-1].content == "job-05" else said(messages)
+
+    stopped = step(tmp_path, Fake(down), limits=Limits(max_in_flight=1)).run(JOBS, 20, talk)
+    finished = step(tmp_path, Fake(said)).run(JOBS, 20, talk)
+
+    assert stopped.stopped_by == "fake/one: down"
+    assert (stopped.dropped, finished.n_kept) == ({}, 20)
+
+
 def test_a_step_made_with_something_else_is_refused_by_name(tmp_path):
     step(tmp_path, Fake(said)).run(JOBS, 20, talk)
 
@@ -169,7 +190,8 @@ def test_an_unusable_reply_is_asked_for_again_with_what_was_wrong():
     made, asks = drive(ask_for(ask("x"), Word), "prose", '{"word": 1}', '```json\n{"word": "a"}\n```')
 
     assert made == Word(word="a")
-    assert [len(a.messages) for a in asks] == [1, 2, 2]
+    assert asks[0].messages[0].content == "x"
+    assert all(len(a.messages) == 1 and a.sampling.schema == schema_of(Word) for a in asks)
     assert "not one JSON object" in asks[1].messages[0].content
     assert "word: Input should be a valid string" in asks[2].messages[0].content
 
