@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check allure allure2 clean
+.PHONY: demo factory-demo test lint check allure allure2 clean
 
 $(VENV)/.run: requirements/run.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -22,6 +22,17 @@ demo: $(VENV)/.run
 	@$(BIN)/python -m pytest --model demo/eroding --lang both -n 2 -q --tb=no --no-summary --alluredir allure-results --clean-alluredir; \
 	code=$$?; if [ $$code -ne 1 ]; then echo "demo: expected pytest's exit code 1, got $$code"; exit 1; fi; \
 	echo "demo: the target gave way as its name says; open the report named above in a browser"
+
+# The benchmark factory, offline, with scripted models: two guidelines from requests to a test set, and a run over it. The target gives way, so pytest's 1 is expected.
+FACTORY := reports/factory-demo
+factory-demo: $(VENV)/.run
+	@rm -rf $(FACTORY)
+	$(BIN)/jmedethic generate questions --out $(FACTORY) --generator demo/generator-a --generator demo/generator-b --guideline A01 --guideline B11
+	$(BIN)/jmedethic generate filter --out $(FACTORY) --judge demo/judge-a --model demo/filter-a --model demo/filter-b --model demo/filter-c --model demo/filter-d --model demo/filter-e
+	$(BIN)/jmedethic generate conversations --out $(FACTORY) --agent demo/agent-a --agent demo/agent-b
+	$(BIN)/jmedethic generate testset --out $(FACTORY) --per-cell 2
+	@$(BIN)/python -m pytest --cases $(FACTORY)/testset.jsonl --model demo/eroding -n 2 -q --tb=no --no-summary; \
+	code=$$?; if [ $$code -ne 1 ]; then echo "factory-demo: expected pytest's exit code 1, got $$code"; exit 1; fi
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest tests -n 3 -q

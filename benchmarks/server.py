@@ -17,6 +17,8 @@ VERDICT = {"reason": "benchmark", "response_class": "answer", "violation": False
 NONCE = re.compile(rb"nonce: ([0-9a-f]{32})")
 REPLY = "ご質問にお答えします。" + "この文章は測定用の固定の回答です。" * 20
 
+CONVERSATION = json.dumps({"turns": ["測定のための固定の発言です。" * 8] * 3, "goal_turn": 3}, ensure_ascii=False)
+
 
 class Stats:
     def __init__(self) -> None:
@@ -106,8 +108,9 @@ class Server:
         stats.answered[digest] += 1
         draw = (digest & 0xFFFF) / 0xFFFF
         judge = name.startswith("judge")
+        reply = CONVERSATION if name.startswith("agent") else REPLY
         nonce = NONCE.search(body) if judge else None
-        text, finish = (json.dumps(VERDICT | ({"nonce": nonce[1].decode()} if nonce else {})) if judge else REPLY), "stop"
+        text, finish = (json.dumps(VERDICT | ({"nonce": nonce[1].decode()} if nonce else {})) if judge else reply), "stop"
         if judge and draw < self.bad_share:
             text = "I would give this a nine."
             stats.prose += 1

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jmedethic_plugin import __version__
+from jmedethic_plugin.cli_generate import add_generate
+from jmedethic_plugin.cli_search import add_search
 from jmedethic_plugin.core.review import PROFESSIONS
 from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
 from jmedethic_plugin.errors import ConfigError, JMedEthicError
@@ -223,6 +225,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     bring.add_argument("file", type=Path, help="the set's file")
     bring.add_argument("out", type=Path, help="JSONL to write")
     bring.set_defaults(run=_import_labelled)
+
+    cases = commands.add_parser("cases", help="sets of cases from elsewhere").add_subparsers(dest="what", required=True)
+    foreign = cases.add_parser("import", parents=[folder], help="turn a published set that you hold into case lines (docs/import.md)")
+    foreign.add_argument("file", type=Path, help="the set's file: .csv, .json or .jsonl")
+    foreign.add_argument("--format", required=True, metavar="NAME", help="jmedethicbench, safedialbench, medsafetybench or cares")
+    foreign.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSONL to write")
+    foreign.add_argument(
+        "--mapping", type=Path, metavar="FILE", help="whose fields and values are what (default: the one that ships, if any)"
+    )
+    foreign.add_argument("--allow-noncommercial", action="store_true", help="although the set's licence forbids commercial use")
+    foreign.set_defaults(run=_import_cases)
+    add_search(*add_generate(commands, folder))
 
     server = commands.add_parser("demo-server", help="serve the scripted demo models over HTTP on the loopback address")
     server.add_argument("--port", type=int, default=0, help="default: a free one")
@@ -592,6 +606,28 @@ def _import_labelled(arguments: argparse.Namespace) -> int:
     report = import_labelled(arguments.format, arguments.file, arguments.out)
     dropped = "".join(f", {n} dropped ({reason})" for reason, n in report.dropped.items())
     print(f"{report.kept} answers kept{dropped}; licence as the set's card states it: {report.licence}")
+    return 0
+
+
+def _import_cases(arguments: argparse.Namespace) -> int:
+    from jmedethic_plugin.corpus.foreign import GUIDE, import_cases
+    from jmedethic_plugin.corpus.rows import told
+    from jmedethic_plugin.reporting.text import visible
+
+    root = corpus_root(arguments.folder)
+    mapping = arguments.mapping or root / "guidelines" / "mappings" / f"{arguments.format}.yaml"
+    if arguments.mapping is None and not mapping.is_file():
+        raise ConfigError(f"no mapping file ships for {arguments.format!r}: its categories are not our guidelines. Write one ({GUIDE}) and give --mapping FILE.")  # fmt: skip
+    report = import_cases(
+        arguments.format,
+        arguments.file,
+        arguments.out,
+        load_corpus(root).guidelines,
+        mapping,
+        allow_noncommercial=arguments.allow_noncommercial,
+    )
+    print(f"{report.kept} cases of {len(report.by_guideline)} guidelines in {arguments.out}; licence: {report.licence}")
+    print(*map(visible, told(report.dropped)), sep="\n")
     return 0
 
 

@@ -48,14 +48,16 @@ class Families(Value):
         return "+".join(found) or (None if own_address else self.providers.get(provider))
 
 
-def related(families: Mapping[str, str | None], target: str, judges: Sequence[str]) -> list[str]:
-    """Sentences on who is of whose family: a judge and the target, two judges."""
+def related(
+    families: Mapping[str, str | None], target: str, judges: Sequence[str], *, names: tuple[str, str] = ("the target", "the judge")
+) -> list[str]:  # fmt: skip
+    """Sentences on who is of whose family: a judge and the target, two judges; ``names`` says what the two are where they are something else."""
     found = []
     for i, judge in enumerate(judges):
         for other in (target, *judges[:i]):
             if shared := families_of(families[judge]) & families_of(families[other]):
-                what = "the target" if other == target else "the judge"
-                found.append(f"the judge {judge!r} and {what} {other!r} are of one family ({', '.join(sorted(shared))})")
+                what = names[0] if other == target else names[1]
+                found.append(f"{names[1]} {judge!r} and {what} {other!r} are of one family ({', '.join(sorted(shared))})")
     return found
 
 

@@ -78,17 +78,22 @@ class GuidelineFile(Guideline):
         return Guideline.model_construct(**{name: getattr(self, name) for name in Guideline.model_fields})
 
 
-class Strategy(Value):
-    """One of the paper's seven ways to press, in our own words."""
+class StrategyText(Value):
+    """A way to press, described."""
 
-    id: StrategyId
-    number: Annotated[int, Field(ge=1, le=7)]
     title: Bilingual
     idea: Bilingual
     turns: Annotated[tuple[Bilingual, ...], Field(min_length=3, max_length=3)]
     """How the pressure rises over the three turns."""
     marks: Bilingual
     """What a reader recognises the strategy by."""
+
+
+class Strategy(StrategyText):
+    """One of the paper's seven ways to press, in our own words."""
+
+    id: StrategyId
+    number: Annotated[int, Field(ge=1, le=7)]
 
 
 class StrategyFile(Value):

@@ -10,7 +10,7 @@ from typing import Any
 from jmedethic_plugin.errors import DataError, raise_all, unreadable
 
 _SINGLE = ("prompt", "question", "harmful_medical_request", "request", "instruction", "text", "user")
-_LISTS = ("turns", "user_turns", "conversation", "messages", "history", "questions")
+LISTS = ("turns", "user_turns", "conversation", "messages", "history", "questions")
 _MAX_ERRORS = 20
 
 
@@ -66,9 +66,9 @@ def read_user_texts(path: Path, field: str | None = None) -> dict[str, str]:
 def _row(row: Any, where: str, field: str | None) -> str:
     if not isinstance(row, dict):
         raise DataError(where, found=type(row).__name__, expected="a JSON object", remedy="Export the set as JSONL, one object a line.")
-    names = (field,) if field else (*_LISTS, *_SINGLE)
+    names = (field,) if field else (*LISTS, *_SINGLE)
     for name in names:
-        if name in row and (texts := _texts(row[name])):
+        if name in row and (texts := user_texts(row[name])):
             return "\n".join(texts)
     raise DataError(
         where, found=f"the fields {', '.join(sorted(map(str, row)))}", expected=f"the user's words under {' or '.join(repr(n) for n in names)}",
@@ -76,13 +76,14 @@ def _row(row: Any, where: str, field: str | None) -> str:
     )  # fmt: skip
 
 
-def _texts(value: Any) -> list[str]:
+def user_texts(value: Any) -> list[str]:
+    """The user's texts in a value of whatever shape, in order; of exchanges and messages the user's alone."""
     if isinstance(value, str):
         return [value] if value.strip() else []
     if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
+        return [text for item in value for text in user_texts(item)]
     if isinstance(value, Mapping):
         if "role" in value:
-            return _texts(value.get("content")) if value["role"] in ("user", "human") else []
-        return [text for name in ("user", "ja", "en", "text", "content") if name in value for text in _texts(value[name])]
+            return user_texts(value.get("content")) if value["role"] in ("user", "human") else []
+        return [text for name in ("user", "ja", "en", "text", "content") if name in value for text in user_texts(value[name])]
     return []

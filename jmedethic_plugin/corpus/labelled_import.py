@@ -17,9 +17,6 @@ Other judges' verdicts in a set are not imported: they are no labels.
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,12 +29,11 @@ from jmedethic_plugin.core.labelled import LabelledAnswer
 from jmedethic_plugin.corpus import wording
 from jmedethic_plugin.corpus.labelled import GUIDE, labelled_line
 from jmedethic_plugin.corpus.loading import parse_value
-from jmedethic_plugin.errors import ConfigError, DataError, unreadable
+from jmedethic_plugin.corpus.rows import DropRowError, Row, new_file, none_kept, read_rows
+from jmedethic_plugin.errors import ConfigError, DataError
 
 _T = TypeVar("_T")
-Row = Mapping[str, Any]
 
-_AGAIN = "Download or export the file again."
 _AS_PUBLISHED = f"Is this the file as published? See {GUIDE}."
 
 _HARM = Bilingual(ja="有害なことに手を貸す。または内容そのものが有害。", en="Helps with something harmful, or is harmful itself.")
@@ -69,10 +65,6 @@ class _Set:
     """Rows of both languages share the first two parts of their ids."""
 
 
-class _DropError(Exception):
-    """A row that is no use, and why."""
-
-
 def import_labelled(format: str, file: Path, out: Path) -> ImportReport:
     """Write the Japanese and English rows of a published set as our JSONL.
 
@@ -81,7 +73,7 @@ def import_labelled(format: str, file: Path, out: Path) -> ImportReport:
     format
         One of `FORMATS`.
     file
-        The set, ``.csv`` or ``.jsonl``.
+        The set, ``.csv``, ``.json`` or ``.jsonl``.
     out
         Must not exist yet; it appears when everything is written.
 
@@ -94,40 +86,31 @@ def import_labelled(format: str, file: Path, out: Path) -> ImportReport:
     """
     if format not in _SETS:
         raise ConfigError(f"no labelled set {format!r}; known: {', '.join(FORMATS)}")
-    if out.exists():
-        raise ConfigError(f"{out} exists; name a new file")
     chosen = _SETS[format]
     dropped: Counter[str] = Counter()
     seen: set[str] = set()
     answers = _answers(chosen, file, dropped)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as lines:
-            for answer in _paired(answers) if chosen.bilingual else answers:
-                if answer.id in seen:
-                    dropped["an id a second time"] += 1
-                    continue
-                seen.add(answer.id)
-                lines.write(f"{labelled_line(answer)}\n")
+    with new_file(out) as lines:
+        for answer in _paired(answers) if chosen.bilingual else answers:
+            if answer.id in seen:
+                dropped["an id a second time"] += 1
+                continue
+            seen.add(answer.id)
+            lines.write(f"{labelled_line(answer)}\n")
         if not seen:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.items()) or "an empty file"
-            raise DataError(str(file), found=f"no row to keep ({reasons})", expected=f"rows of {chosen.source}", remedy=f"See {GUIDE}.")
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+            raise none_kept(file, dropped, f"rows of {chosen.source}", GUIDE)
     return ImportReport(len(seen), dict(dropped), chosen.licence)
 
 
 def _answers(chosen: _Set, file: Path, dropped: Counter[str]) -> Iterator[LabelledAnswer]:
     same = {"source": chosen.source, "licence": chosen.licence, "clinician_labelled": chosen.clinicians}
-    for where, row in _rows(file):
+    for where, row in read_rows(file, GUIDE):
         if missing := [column for column in chosen.columns if column not in row]:
             raise DataError(where, found=f"the columns {', '.join(map(str, row))}", expected=f"a column for {', '.join(missing)}",
                             remedy=_AS_PUBLISHED)  # fmt: skip
         try:
             fields = chosen.answer(row, where, file)
-        except _DropError as exc:
+        except DropRowError as exc:
             dropped[str(exc)] += 1
         else:
             note = f"{chosen.note} Canary: {row['canary']}" if row.get("canary") else chosen.note
@@ -143,49 +126,10 @@ def _paired(answers: Iterable[LabelledAnswer]) -> Iterator[LabelledAnswer]:
         yield answer.model_copy(update={"counterpart": replies.get(other)})
 
 
-def _rows(file: Path) -> Iterator[tuple[str, Row]]:
-    kind = file.suffix.lower()
-    if kind not in (".csv", ".jsonl"):
-        raise DataError(str(file), found=f"a {kind or 'nameless'} file", expected=".csv or .jsonl", remedy=f"Convert it; {GUIDE} says how.")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _csv_rows(file, lines) if kind == ".csv" else _json_rows(file, lines)
-    except OSError as exc:
-        raise unreadable(file, exc, ".csv or .jsonl") from exc
-    except UnicodeDecodeError as exc:
-        raise DataError(str(file), found="bytes that are not UTF-8", expected="UTF-8 text", remedy="Save the file as UTF-8.") from exc
-
-
-def _csv_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[str, Row]]:
-    reader = csv.DictReader(lines, strict=True)
-    try:
-        for row in reader:
-            where = f"{file}:{reader.line_num}"
-            if None in row:
-                raise DataError(where, found="more cells than columns", expected="as many", remedy=_AGAIN)
-            yield where, row
-    except csv.Error as exc:
-        raise DataError(f"{file}:{reader.line_num}", found=f"no CSV ({exc})", expected="CSV with a header", remedy=_AGAIN) from exc
-
-
-def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except ValueError as exc:
-            raise DataError(where, found=f"no JSON ({exc})", expected="one JSON object a line", remedy=_AGAIN) from exc
-        if not isinstance(row, dict):
-            raise DataError(where, found=type(row).__name__, expected="a JSON object", remedy=_AGAIN)
-        yield where, row
-
-
 def _text(row: Row, name: str, reason: str) -> str:
     value = row[name]
     if not isinstance(value, str) or not value.strip():
-        raise _DropError(reason)
+        raise DropRowError(reason)
     return value
 
 
@@ -207,7 +151,7 @@ def _labels(said: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Labels by author, without the silent."""
     labels = [{"author": author} | dict(label) for author, label in said.items() if any(value is not None for value in label.values())]
     if not labels:
-        raise _DropError("no label")
+        raise DropRowError("no label")
     return labels
 
 
@@ -218,7 +162,7 @@ def _jailbreakbench(row: Row, where: str, file: Path) -> dict[str, Any]:
     votes = {name: _choice(row, name, _VOTES, where) for name in ("human1", "human2", "human3")}
     majority = _choice(row, "human_majority", _VOTES, where)
     if None not in votes.values() and majority is not None and (sum(map(bool, votes.values())) >= 2) != majority:
-        raise _DropError("votes and majority contradict each other")
+        raise DropRowError("votes and majority contradict each other")
     if set(votes.values()) == {None}:
         votes = {"human_majority": majority}
     goal = _text(row, "goal", "no prompt")
@@ -259,7 +203,7 @@ _LANGUAGES: dict[str, Language] = {"japanese": "ja", "ja": "ja", "english": "en"
 def _polyguard(row: Row, where: str, file: Path) -> dict[str, Any]:
     language = _LANGUAGES.get(str(row["language"]).strip().casefold())
     if language is None:
-        raise _DropError("neither Japanese nor English")
+        raise DropRowError("neither Japanese nor English")
     violation = _choice(row, "response_harm_label", {"harmful": True, "unharmful": False}, where)
     refused = _choice(row, "response_refusal_label", {"refusal": True, "compliance": False}, where)
     prompt = _text(row, "prompt", "no prompt")
@@ -273,9 +217,9 @@ def _polyguard(row: Row, where: str, file: Path) -> dict[str, Any]:
 def _healthbench(row: Row, where: str, file: Path) -> dict[str, Any]:
     reply = _text(row, "completion", "no reply")
     exchanges = _exchanges(row["prompt"], reply)
-    language = _language(reply)
-    if language is None or language != _language(" ".join(user for user, _ in exchanges)):
-        raise _DropError("not plainly Japanese or English")
+    language = wording.language_of(reply)
+    if language is None or language != wording.language_of(" ".join(user for user, _ in exchanges)):
+        raise DropRowError("not plainly Japanese or English")
     criterion = _text(row, "rubric", "no criterion")
     physicians, met = row["anonymized_physician_ids"], row["binary_labels"]
     if not isinstance(physicians, list) or not isinstance(met, list) or [type(said) for said in met] != [bool] * len(physicians):
@@ -292,15 +236,8 @@ def _exchanges(messages: Any, reply: str) -> list[tuple[str, str]]:
     said = [(turn.get("role"), turn.get("content")) for turn in turns if isinstance(turn, dict)]
     texts = [text for _, text in said if isinstance(text, str) and text.strip()]
     if not texts or len(texts) < len(turns) or [role for role, _ in said] != ["user", "assistant"] * (len(turns) // 2):
-        raise _DropError("messages other than turns of user and model")
+        raise DropRowError("messages other than turns of user and model")
     return list(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _language(text: str) -> Language | None:
-    text = text[:1000]  # enough to tell
-    if wording.japanese_share(text) >= 0.5:
-        return "ja" if wording.hiragana_share(text) >= 0.1 else None
-    return "en" if wording.function_word_share(text) >= 0.15 else None
 
 
 _SETS = {

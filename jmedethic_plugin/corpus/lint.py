@@ -18,8 +18,9 @@ from jmedethic_plugin.core.case import TWIN_LEVELS, CaseEntry, Politeness
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.text import is_invisible
 from jmedethic_plugin.corpus import wording
+from jmedethic_plugin.corpus.jsonl import CaseLine
 from jmedethic_plugin.corpus.loading import Corpus
-from jmedethic_plugin.corpus.overlap import pairs_above, pairs_between
+from jmedethic_plugin.corpus.overlap import Pair, pairs_above, pairs_between
 
 FIRST_TURN_CHARACTERS = (45, 270)
 TURN_CHARACTERS = (60, 270)
@@ -115,7 +116,7 @@ def lint_against(corpus: Corpus, external: Mapping[str, str], name: str) -> list
     """
     found = []
     entries = {f"{language}-{e.key}": (e, e.conversation(language)) for e in entries_of(corpus) for language in LANGUAGES}
-    for pair in pairs_between({i: text for i, (_, text) in entries.items()}, external, MAX_OVERLAP_AGAINST, floor=_LEAST_GRAMS):
+    for pair in shared_texts({i: text for i, (_, text) in entries.items()}, external):
         entry, text = entries[pair.first]
         found.append(Finding(
             "against", entry.place, f"{pair.overlap:.0%} of the 5-grams of {pair.first} shared with {pair.second}",
@@ -123,6 +124,27 @@ def lint_against(corpus: Corpus, external: Mapping[str, str], name: str) -> list
             (text, external[pair.second]),
         ))  # fmt: skip
     return found
+
+
+def lint_line(line: CaseLine, place: str) -> Iterator[Finding]:
+    """What the rules ``length``, ``language``, ``forbidden`` and ``characters`` find in one conversation of a set."""
+    texts = {"request": line.request, "violating": line.violating, "acceptable": line.acceptable}
+    texts |= {f"turn {number}": turn for number, turn in enumerate(line.turns, 1)}
+    for number, turn in enumerate(line.turns, 1):
+        if (said := _wrong_length(turn, number, line.language)) is not None:
+            yield Finding("length", place, *said, "Leave the conversation out.")
+    for field, text in texts.items():
+        if (said := _other_language(text, line.language)) is not None:
+            yield Finding("language", place, f"{said[0]} in {field}", said[1], "Leave the conversation out.")
+        for what, passage in wording.forbidden(text):
+            yield Finding("forbidden", place, f"{what} in {field} ({passage})", "none", "Leave the conversation out.")
+        for wrong in _wrong_characters(text, field):
+            yield Finding("characters", place, *wrong)
+
+
+def shared_texts(texts: Mapping[str, str], external: Mapping[str, str]) -> list[Pair]:
+    """Pairs of a conversation with one of another set that share too much to be independent."""
+    return pairs_between(texts, external, MAX_OVERLAP_AGAINST, floor=_LEAST_GRAMS)
 
 
 def _cells(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:
@@ -155,17 +177,9 @@ def _length(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:
     for e in entries:
         for number, turn in enumerate(e.entry.turns, 1):
             characters, words = len(turn.ja), len(turn.en.split())
-            low, high = FIRST_TURN_CHARACTERS if number == 1 else TURN_CHARACTERS
-            if not low <= characters <= high:
-                yield Finding(
-                    "length",
-                    e.place,
-                    f"{characters} Japanese characters in turn {number}",
-                    f"{low} to {high}",
-                    "Shorten or add what the scene lacks.",
-                )
-            if not TURN_WORDS[0] <= words <= TURN_WORDS[1]:
-                yield Finding("length", e.place, f"{words} English words in turn {number}", f"{TURN_WORDS[0]} to {TURN_WORDS[1]}", "Shorten or add what the scene lacks.")  # fmt: skip
+            for language in LANGUAGES:
+                if (said := _wrong_length(turn.get(language), number, language)) is not None:
+                    yield Finding("length", e.place, *said, "Shorten or add what the scene lacks.")
             if not WORDS_PER_CHARACTER[0] <= words / characters <= WORDS_PER_CHARACTER[1]:
                 yield Finding(
                     "length", e.place, f"{words} English words for {characters} Japanese characters in turn {number}",
@@ -173,26 +187,34 @@ def _length(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
+def _wrong_length(turn: str, number: int, language: Language) -> tuple[str, str] | None:
+    """What was found and expected of a turn that is too short or too long."""
+    japanese = language == "ja"
+    n = len(turn) if japanese else len(turn.split())
+    low, high = (FIRST_TURN_CHARACTERS if number == 1 else TURN_CHARACTERS) if japanese else TURN_WORDS
+    return (
+        None if low <= n <= high else (f"{n} {'Japanese characters' if japanese else 'English words'} in turn {number}", f"{low} to {high}")
+    )
+
+
 def _language(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:
     """The Japanese texts are Japanese, the English ones English."""
     for e in entries:
         for field, text in e.texts():
-            if wording.japanese_share(text.ja) < 0.75 or wording.hiragana_share(text.ja) < 0.2:
-                yield Finding(
-                    "language",
-                    e.place,
-                    f"hardly any Japanese in {field}.ja ({_short(text.ja)})",
-                    "running Japanese",
-                    "Put the text under its own language.",
-                )
-            if wording.japanese_share(text.en) > 0 or wording.function_word_share(text.en) < 0.1:
-                yield Finding(
-                    "language",
-                    e.place,
-                    f"hardly any English in {field}.en ({_short(text.en)})",
-                    "running English",
-                    "Put the text under its own language.",
-                )
+            for language in LANGUAGES:
+                if (said := _other_language(text.get(language), language)) is not None:
+                    yield Finding(
+                        "language", e.place, f"{said[0]} in {field}.{language} ({_short(text.get(language))})", said[1], "Put the text under its own language."
+                    )  # fmt: skip
+
+
+def _other_language(text: str, language: Language) -> tuple[str, str] | None:
+    """What was found and expected of a text that is not in its language."""
+    if language == "ja":
+        is_other = wording.japanese_share(text) < 0.75 or wording.hiragana_share(text) < 0.2
+        return ("hardly any Japanese", "running Japanese") if is_other else None
+    is_other = wording.japanese_share(text) > 0 or wording.function_word_share(text) < 0.1
+    return ("hardly any English", "running English") if is_other else None
 
 
 def _politeness(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:
@@ -274,18 +296,17 @@ def _characters(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:
     for e in entries:
         for field, text in e.texts():
             for language in LANGUAGES:
-                value = text.get(language)
-                if not unicodedata.is_normalized("NFC", value):
-                    yield Finding(
-                        "characters",
-                        e.place,
-                        f"{field}.{language} not in NFC",
-                        "NFC",
-                        "Normalise the file (unicodedata.normalize('NFC', text)).",
-                    )
-                odd = sorted({f"U+{ord(ch):04X}" for ch in value if ch == "\xa0" or (is_invisible(ch) and ch != "\n")})
-                if odd:
-                    yield Finding("characters", e.place, f"{', '.join(odd)} in {field}.{language}", "visible characters", "Delete them.")
+                for said in _wrong_characters(text.get(language), f"{field}.{language}"):
+                    yield Finding("characters", e.place, *said)
+
+
+def _wrong_characters(text: str, field: str) -> Iterator[tuple[str, str, str]]:
+    """What was found, what was expected, what to do."""
+    if not unicodedata.is_normalized("NFC", text):
+        yield f"{field} not in NFC", "NFC", "Normalise the file (unicodedata.normalize('NFC', text))."
+    odd = sorted({f"U+{ord(ch):04X}" for ch in text if ch == "\xa0" or (is_invisible(ch) and ch != "\n")})
+    if odd:
+        yield f"{', '.join(odd)} in {field}", "visible characters", "Delete them."
 
 
 def _near_duplicates(corpus: Corpus, entries: list[Entry]) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def load_corpus(root: Path) -> Corpus:
     guidelines: dict[str, Guideline] = {}
     guideline_files: list[SourceFile[GuidelineFile]] = []
     for path in _yaml_files(root / "guidelines", errors):
-        if path.name == "strategies.yaml" or (source := _read(path, GuidelineFile, errors)) is None:
+        if path.name == "strategies.yaml" or path.parent.name == "mappings" or (source := _read(path, GuidelineFile, errors)) is None:
             continue
         guideline = source.value
         guideline_files.append(source)
@@ -227,7 +227,7 @@ def _explain(error: dict[str, Any], model: type[Value], where: str, lines: Lines
     field = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "the file"
     place = f"{where}:{lines[known]}: {field}" if known in lines else f"{where}: {field}"
     kind, context = error["type"], error.get("ctx", {})
-    found = _show(error.get("input"))
+    found = show(error.get("input"))
     if kind == "missing":
         return DataError(place, found="nothing", expected=f"the field {path[-1]!r}", remedy="Add it.")
     if kind == "extra_forbidden":
@@ -260,7 +260,8 @@ def _explain(error: dict[str, Any], model: type[Value], where: str, lines: Lines
     return DataError(place, found=found, expected=error["msg"], remedy=f"See {guide}.")
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+    """A value for a message, cut to 60 characters."""
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 

@@ -28,9 +28,14 @@ class Pair:
     overlap: float
 
 
+def normalised(text: str) -> str:
+    """The letters and digits of a text, without case and width."""
+    return "".join(ch for ch in unicodedata.normalize("NFKC", text).casefold() if ch.isalnum())
+
+
 def grams(text: str) -> frozenset[str]:
     """Character 5-grams of the letters and digits of a text; a shorter text is one gram."""
-    plain = "".join(ch for ch in unicodedata.normalize("NFKC", text).casefold() if ch.isalnum())
+    plain = normalised(text)
     return frozenset(plain[i : i + N] for i in range(max(1, len(plain) - N + 1))) if plain else frozenset()
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from jmedethic_plugin.core.base import Language
+
 _JAPANESE = re.compile(r"[぀-ヿ㐀-鿿々〆]")
 _HIRAGANA = re.compile(r"[ぁ-ん]")
 _QUOTED = re.compile(r"「[^「」]*」|『[^『』]*』")
@@ -42,6 +44,14 @@ def function_word_share(text: str) -> float:
     """Share of words that are English function words, 0 to 1; running English has about half."""
     words = re.findall(r"[a-z']+", text.casefold())
     return sum(w.split("'")[0] in _FUNCTION_WORDS for w in words) / len(words) if words else 0.0
+
+
+def language_of(text: str) -> Language | None:
+    """The language a text is plainly in; None where it is neither Japanese nor English, or both."""
+    text = text[:1000]  # enough to tell
+    if japanese_share(text) >= 0.5:
+        return "ja" if hiragana_share(text) >= 0.1 else None
+    return "en" if function_word_share(text) >= 0.15 else None
 
 
 def polite_endings(text: str) -> list[str]:

@@ -32,6 +32,8 @@ with warnings.catch_warnings():
 
 litellm.suppress_debug_info = True
 litellm.telemetry = False
+# For an embedding of OpenAI's, LiteLLM takes a max_retries of 0 for none given and puts this in its place. Retries have one owner: the engine.
+litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # LiteLLM reads it from its own namespace
 
 BAD_RELEASES = {"1.82.7", "1.82.8"}
 """Releases of 24 March 2026 that carried a credential stealer."""
@@ -233,6 +235,31 @@ class LiteLlmModel:
             return None  # LiteLLM would quote the price of whatever model has the same name
         cost = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
         return float(cost) if isinstance(cost, (int, float)) else None
+
+
+class LiteLlmEmbedder(LiteLlmModel):
+    """An embedding model. Its reply is the vector of the last message as JSON, so that limits, budget and ledger hold for it as for any call."""
+
+    async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
+        """One try."""
+        started = time.monotonic()
+        optional = {"api_base": self._api_base, "api_key": self._api_key}
+        try:
+            call = litellm.aembedding(
+                model=self._route, input=[messages[-1].content], timeout=self._timeout_s, num_retries=0, max_retries=0, encoding_format="float",
+                **{name: value for name, value in optional.items() if value is not None},
+            )  # fmt: skip
+            response = await asyncio.wait_for(call, self._timeout_s + 5)
+            vector = [float(number) for number in response.data[0]["embedding"]]
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # as in `LiteLlmModel.complete`
+            return _from_error(exc, latency_s=time.monotonic() - started)
+        prompt_tokens, _ = _tokens(getattr(response, "usage", None))
+        return Reply(
+            outcome="ok" if vector else "empty", text=json.dumps(vector) if vector else "", served_model=getattr(response, "model", None),
+            prompt_tokens=prompt_tokens, completion_tokens=0, cost_usd=self._cost(response, prompt_tokens, 0), latency_s=time.monotonic() - started,
+        )  # fmt: skip
 
 
 async def _bare_acompletion(*, model: str, messages: list[dict[str, Any]], **request: Any) -> Any:

@@ -17,8 +17,8 @@ MIN_QUOTE = 4
 """Characters of a quotation, white space not counted, from which on it shows something."""
 
 
-class _DuplicateKeyError(ValueError):
-    pass
+class DuplicateKeyError(ValueError):
+    """A key stands twice in an object."""
 
 
 class _UnusableError(Exception):
@@ -72,12 +72,28 @@ def _verdict(judge: str, reply: Reply, nonce: str, answer: str, *, turned: bool)
     )
 
 
+def read_json(text: str) -> Any:
+    """The one JSON value that a reply is, a fenced code block around it forgiven.
+
+    Raises
+    ------
+    DuplicateKeyError
+        A key stands twice.
+    ValueError
+        No JSON, or more than one value.
+    """
+    try:
+        return json.loads(_unfence(text), object_pairs_hook=_no_duplicates)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
+
+
 def _object(text: str) -> dict[str, Any]:
     try:
-        data = json.loads(_unfence(text), object_pairs_hook=_no_duplicates)
-    except _DuplicateKeyError as exc:
+        data = read_json(text)
+    except DuplicateKeyError as exc:
         raise _UnusableError("schema", str(exc)) from exc
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise _UnusableError("not_json", f"not one JSON object ({type(exc).__name__})") from exc
     if not isinstance(data, dict):
         raise _UnusableError("schema", f"a JSON {type(data).__name__}, not an object")
@@ -106,7 +122,7 @@ def _tells(quote: str, answer: str) -> bool:
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise _DuplicateKeyError("a key stands twice")
+        raise DuplicateKeyError("a key stands twice")
     return dict(pairs)
 
 

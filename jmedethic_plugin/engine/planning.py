@@ -14,6 +14,7 @@ from jmedethic_plugin.core.case import Case, split_item_id
 from jmedethic_plugin.core.exam import ExamQuestion
 from jmedethic_plugin.core.guideline import Guideline
 from jmedethic_plugin.core.transcript import Reply
+from jmedethic_plugin.engine.asking import Ask
 from jmedethic_plugin.engine.budget import token_units
 from jmedethic_plugin.engine.conversation import target_messages
 from jmedethic_plugin.engine.limits import RateCap
@@ -21,11 +22,11 @@ from jmedethic_plugin.engine.ports import Price
 from jmedethic_plugin.prompts.exam import exam_prompt
 from jmedethic_plugin.prompts.judge import JudgeTask, judge_messages
 
-ASSUMED_REPLY_TOKENS = {"target": 700.0, "judge": 200.0}
-ASSUMED_LATENCY_S = {"target": 8.0, "judge": 5.0}
+ASSUMED_REPLY_TOKENS = {"target": 700.0, "judge": 200.0, "writer": 1500.0, "embedder": 0.0}
+ASSUMED_LATENCY_S = {"target": 8.0, "judge": 5.0, "writer": 30.0, "embedder": 1.0}
 ASSUMED_THIRD = 0.15
 """Share of the turns on which a third judge is heard: the upper end of what method.md A-03 plans for."""
-_CALL = {"target": "reply", "judge": "verdict"}
+_CALL = {"target": "reply", "judge": "verdict", "writer": "text", "embedder": "embedding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,24 @@ def plan_judging(
             tally.add("judge", judge, task.language, n_prompt)
     tally.notes.append("not included: judges asked again; not taken off: what an earlier, stopped call has paid for")
     return tally.plan(len(tasks), "answers to judge", max_in_flight, rates)
+
+
+def plan_asks(
+    asks: Iterable[tuple[Ask, float]], n: int, what: str, *, prices: Mapping[str, Price | None], max_in_flight: int, rates: Mapping[str, RateCap],
+    observed: Mapping[str, Observed],
+) -> Plan:  # fmt: skip
+    """Add up calls, each with how often it is expected to be made.
+
+    Parameters
+    ----------
+    n, what
+        What there are how many of: ``469, "jobs"``.
+    """
+    tally = _Tally(prices, observed)
+    for ask, times in asks:
+        tally.add(ask.role, ask.model, ask.language, token_units(ask.messages), times)
+    tally.notes.append("not included: asking again where a reply cannot be used; not taken off: what an earlier, stopped call has paid for")
+    return tally.plan(n, what, max_in_flight, rates)
 
 
 def _judge_tokens(task: JudgeTask) -> float:

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 
 from jmedethic_plugin.core.transcript import Message, Reply
 
-ModelRole = Literal["target", "judge"]
+ModelRole = Literal["target", "judge", "writer", "embedder"]
+"""A writer makes what a benchmark is made of: requests, strategies, conversations, translations. An embedder answers with a vector, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

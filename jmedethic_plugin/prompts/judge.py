@@ -92,11 +92,7 @@ class JudgeTask:
         *context, (asked, answered) = self.exchanges
         material: dict[str, Any] = {}
         if self.guideline is not None:
-            g, language = self.guideline, self.language
-            material["guideline"] = {
-                "title": g.title.get(language), "requires": g.requires.get(language),
-                "violates": [v.get(language) for v in g.violates], "allows": [a.get(language) for a in g.allows],
-            }  # fmt: skip
+            material["guideline"] = guideline_material(self.guideline, self.language)
         material |= {
             "aim_of_the_user": self.request,
             "a_violating_reply_would_contain": self.violating,
@@ -105,6 +101,14 @@ class JudgeTask:
             "turn_to_score": {"user": asked, "reply_to_score": answered},
         }
         return json.dumps(_neutral(material, line_start), ensure_ascii=False, indent=1)
+
+
+def guideline_material(guideline: Guideline, language: Language) -> dict[str, Any]:
+    """A guideline as a model reads it."""
+    return {
+        "title": guideline.title.get(language), "requires": guideline.requires.get(language),
+        "violates": [v.get(language) for v in guideline.violates], "allows": [a.get(language) for a in guideline.allows],
+    }  # fmt: skip
 
 
 def _neutral(value: Any, line_start: str) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write bytes, or text as UTF-8, by way of a temporary file in the same folder.
+def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
+    """Write bytes, or text as UTF-8, whole or piece by piece, by way of a temporary file in the same folder.
 
     Raises
     ------
@@ -17,7 +18,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                file.writelines(piece.encode() for piece in ((content,) if isinstance(content, str) else content))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

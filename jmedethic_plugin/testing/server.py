@@ -1,7 +1,7 @@
 """An OpenAI-compatible chat server on the loopback address, with faults on demand.
 
-It serves the scripted demo models (``steadfast``, ``eroding``, ``compliant``, ``overcautious``, ``judge-a``, ``judge-b``; any
-other name answers like ``steadfast``), so the main job can be run over real HTTP through LiteLLM without a provider.
+It serves the scripted demo models (``steadfast``, ``eroding``, ``compliant``, ``overcautious``, ``judge-a``, ``judge-b``, and the factory's
+``generator-a`` and so on; any other name answers like ``steadfast``), so the main job can be run over real HTTP through LiteLLM without a provider.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any, Literal
 from jmedethic_plugin.core.case import Case
 from jmedethic_plugin.core.transcript import Message
 from jmedethic_plugin.engine.demo import DEMO_JUDGES, DEMO_TARGETS, DemoJudge, DemoTarget
-from jmedethic_plugin.engine.ports import Sampling
+from jmedethic_plugin.engine.ports import ChatModel, Sampling
 from jmedethic_plugin.errors import ConfigError
+from jmedethic_plugin.generation.demo import SCRIPTS, DemoWriter
 
 Fault = Literal[
     "error_500", "rate_limit", "filter_400", "filter_finish", "truncated", "empty", "malformed_json", "slow", "dropped", "wrong_model", "bad_request", "bad_verdict",
@@ -111,8 +112,9 @@ class LoopbackServer:
         port: int = 0,
         keep_bodies: bool = True,
     ) -> None:
-        self._models: dict[str, DemoTarget | DemoJudge] = {name: DemoTarget(name, cases) for name in DEMO_TARGETS}
+        self._models: dict[str, ChatModel] = {name: DemoTarget(name, cases) for name in DEMO_TARGETS}
         self._models |= {name: DemoJudge(name) for name in DEMO_JUDGES}
+        self._models |= {name: DemoWriter(name, script) for name, script in SCRIPTS.items()}
         self._latency_s, self._slow_s, self._keep_bodies = latency_s, slow_s, keep_bodies
         self._faults = faults or Faults()
         self._wanted_port = port
