@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jmedethic_plugin import __version__
-from jmedethic_plugin.cli_generate import add_generate
+from jmedethic_plugin.cli_generate import add_generate, chosen_guidelines
 from jmedethic_plugin.cli_search import add_search
 from jmedethic_plugin.core.review import PROFESSIONS
 from jmedethic_plugin.corpus.loading import corpus_root, load_corpus
@@ -300,9 +300,7 @@ def _review_sheet(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.reporting.review_sheet import render_csv, render_sheet
 
     corpus = load_corpus(corpus_root(arguments.folder))
-    chosen = [g for g in corpus.guidelines.values() if not arguments.guideline or {g.id, g.category} & set(arguments.guideline)]
-    if not chosen:
-        raise ConfigError(f"--guideline {' '.join(arguments.guideline)}: no such guideline or category.")
+    chosen = chosen_guidelines(corpus, arguments.guideline)
     arguments.out.mkdir(parents=True, exist_ok=True)
     entries = entries_of(corpus)
     for guideline in chosen:

@@ -48,10 +48,10 @@ Talk = Generator[Ask, Reply, _R]
 class Asked:
     """What a sitting took, and what ended it early."""
 
-    n_calls: int
-    usd: float
-    n_unpriced: int
-    stopped_by: str | None
+    n_calls: int = 0
+    usd: float = 0.0
+    n_unpriced: int = 0
+    stopped_by: str | None = None
 
 
 def hold_talks(

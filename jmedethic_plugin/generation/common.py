@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -26,7 +26,7 @@ from jmedethic_plugin.core.text import printable
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES, JUDGED_OUTCOMES, Message, Reply
 from jmedethic_plugin.corpus.jsonl import parse_line
 from jmedethic_plugin.corpus.refusal import refusal_phrase
-from jmedethic_plugin.engine.asking import Ask, Talk, hold_talks
+from jmedethic_plugin.engine.asking import Ask, Asked, Talk, hold_talks
 from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.demo import is_demo_id
 from jmedethic_plugin.engine.parsing import read_json
@@ -108,6 +108,11 @@ class StepReport(Value):
     """Reason -> jobs."""
     calls: Mapping[str, int] = Field(default_factory=dict)
     """Calls of all steps in this folder, by role and outcome."""
+    n_calls: int = 0
+    """Of the last sitting; the ledger's own are not made again."""
+    usd: float = 0.0
+    n_unpriced: int = 0
+    """Calls of the last sitting whose price is not known."""
     stopped_by: str | None = None
     yields: Mapping[str, Mapping[str, tuple[int, int]]] = Field(default_factory=dict)
     """What by (generator, guideline ...) -> name -> asked and kept."""
@@ -134,6 +139,9 @@ class StepReport(Value):
             shown.append(
                 f"  kept by {by}{', least first' if len(rows) > _SHOWN else ''}: " + ", ".join(f"{name} {k}/{n}" for name, (n, k) in least)
             )
+        if self.n_calls:
+            unpriced = f" and {self.n_unpriced:,} calls of unknown price" if self.n_unpriced else ""
+            shown.append(f"  {self.n_calls:,} calls in this sitting, {self.usd:.2f} USD{unpriced}")
         if not self.complete:
             why = f"stopped by {self.stopped_by}" if self.stopped_by else "failed calls"
             shown.append(f"  not complete ({why}): the same command goes on with what is missing")
@@ -277,12 +285,12 @@ class Step:
                 dropped[result.dropped or ""] += 1
         secret = ledger.secret()
 
-        def counted(stopped_by: str | None = None) -> StepReport:
+        def counted() -> StepReport:
             return report.model_copy(update={
-                "n_kept": dropped[""], "dropped": {reason: n for reason, n in sorted(dropped.items()) if reason and n}, "stopped_by": stopped_by,
+                "n_kept": dropped[""], "dropped": {reason: n for reason, n in sorted(dropped.items()) if reason and n},
             })  # fmt: skip
 
-        stopped_by = None
+        asked = Asked()
         with self._file.open("a", encoding="utf-8", newline="\n") as file:
 
             def ended(_: str, result: JobResult) -> None:
@@ -298,9 +306,9 @@ class Step:
                 # As in a run: LiteLLM leaves a million objects behind that each full collection would walk.
                 gc.collect()
                 gc.freeze()
-                stopped_by = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended).stopped_by
+                asked = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended)
         _put_in_order(self._file)
-        report = counted(stopped_by).model_copy(update={"calls": ledger.count_calls(), "at_utc": now_utc()})
+        report = counted().model_copy(update={"calls": ledger.count_calls(), "at_utc": now_utc(), **asdict(asked)})
         write_report(self.folder, report)
         return report
 

@@ -106,6 +106,7 @@ def test_a_limit_leaves_jobs_open_and_the_same_step_asks_only_those(tmp_path):
 
     assert (stopped.n_kept, stopped.n_open, stopped.stopped_by) == (7, 13, "7 calls")
     assert "7 kept, 13 open" in "\n".join(stopped.lines())
+    assert (stopped.n_calls, finished.n_calls) == (7, 13)
     assert sorted(first.asked + second.asked) == [j.key for j in JOBS]
     assert finished.complete
 
