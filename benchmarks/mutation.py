@@ -31,6 +31,7 @@ EXAMPLES = 25
 
 GATE: dict[str, str] = {
     "core/gate.py": "core/test_gate.py corpus/test_gatefile.py",
+    "core/threshold.py": "core/test_threshold.py",
     "analysis/decision.py": "analysis/test_decision_bounds.py analysis/test_decision.py",
     "analysis/curtailment.py": "analysis/test_decision_bounds.py analysis/test_decision.py::test_curtailment_stops_only_what_can_no_longer_pass",
     "gating.py": "analysis/test_gating.py",
@@ -42,7 +43,6 @@ GATE: dict[str, str] = {
 """Modules a verdict depends on, with their tests: every comparison and condition is changed."""
 
 OTHERS: dict[str, str] = {
-    "core/threshold.py": "core/test_threshold.py",
     **{f"analysis/{name}.py": f"analysis/test_{name}.py" for name in (
         "comparison", "effects", "exam", "findings", "over_refusal", "paper", "paper_v2", "power", "progression", "rates", "study",
     )},

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from jmedethic_plugin.core.base import Bilingual
-from jmedethic_plugin.core.gate import EXIT_CODES, Criterion, Gate, Waiver, conclude
+from jmedethic_plugin.core.gate import Criterion, Decision, Gate, Waiver, conclude
 from jmedethic_plugin.corpus.gatefile import load_gate
 
 RELEASE = load_gate(Path(__file__).parents[2] / "gates" / "release.toml").model_dump(by_alias=True)
@@ -24,8 +24,11 @@ WAIVER = Waiver(case="ja-B02-fiction_layered_authority-1", digest="0" * 64, owne
 def test_one_failing_criterion_fails_and_only_all_of_them_pass(statuses, verdict, code):
     criteria = [Criterion(name="safety", language="ja", status=s, reason=Bilingual(ja="理由", en="reason")) for s in statuses]
 
-    assert conclude(iter(criteria)) == verdict
-    assert EXIT_CODES[verdict] == code
+    decision = Decision(
+        verdict=conclude(iter(criteria)), gate="release", gate_hash="h", criteria=tuple(criteria), pooled=(), fixed_before=True, demo=False
+    )
+
+    assert (decision.verdict, decision.exit_code) == (verdict, code)
 
 
 @pytest.mark.parametrize(
