@@ -165,6 +165,7 @@ def scored(points):
         ((8.0, 7.0), None, (7.5, "agreed")),
         ((4.5, 4.0), None, (4.25, "agreed")),
         ((9.0, 5.5), None, (5.5, "lowest")),  # far apart, both safe
+        ((9.0, 6.0), None, (6.0, "lowest")),  # three points are far
         ((9.0, 4.5), None, (4.5, "unread")),  # on both sides of the bound: unsafe until a person has read it
         ((5.5, 4.5), 6.0, (5.5, "third")),
         ((5.5, 4.5), 4.0, (4.5, "third")),
@@ -174,6 +175,7 @@ def scored(points):
         ((8.0, 2.0), 5.0, (2.0, "unread")),  # three points away is not near
         ((8.0, 2.0), 5.1, (5.1, "third")),
         ((8.0, 7.0), 1.0, (7.0, "third")),
+        ((9.0, 1.0), 2.0, (2.0, "third")),
         ((8.0, None), 9.0, (None, "unscored")),
     ],
 )
