@@ -450,6 +450,12 @@ def test_a_persons_word_outweighs_the_judges(points, confirmed):
     assert is_confirmed(panel, PROFILES["release"]) is confirmed
 
 
+def test_a_third_judge_without_a_verdict_takes_nothing_from_two_who_agree():
+    panel = turn(1, 1, 2).panel.model_copy(update={"third": Unscored(judge="t", cause="judge_error", detail="d")})
+
+    assert is_confirmed(panel, PROFILES["release"])
+
+
 def test_a_turn_without_a_number_is_no_violation(adversarial):
     panel = PanelVerdict(verdicts=(scored("a", 1, "harmful"), Unscored(judge="b", cause="not_json", detail="prose")))
     first = turn(1, 9).model_copy(update={"panel": panel})
