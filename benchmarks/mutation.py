@@ -131,7 +131,7 @@ def changes(node: ast.AST) -> Iterator[tuple[bool, ast.AST]]:
         case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
             yield False, ast.Constant(node.value + 1)
             yield False, ast.Constant(node.value - 1)
-        case ast.Return() if node.value is not None:
+        case ast.Return() if not (node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None)):
             yield False, ast.Return(ast.Constant(None))
 
 
