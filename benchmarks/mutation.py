@@ -79,14 +79,21 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult,
 }  # fmt: skip
 
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
-"""(module, original, mutant): why no test can tell them apart."""
+EQUIVALENT: dict[tuple[str, str, str, str], str] = {
+    ("analysis/decision.py", "violations = [[MIN_POINTS if p < VIOLATION_BELOW else MAX_POINTS for p in row] for row in table]", "p < VIOLATION_BELOW", "p >= VIOLATION_BELOW"):
+        "the two labels change places, and what is counted of them is only whether they are equal",
+    ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0", "observed > -1", "observed >= -1"):
+        "at -1 the lower end of the bracket is itself the root",
+}  # fmt: skip
+"""(module, line, original, mutant): why no test can tell them apart."""
 
 
 @dataclass(frozen=True)
 class Mutant:
     module: str
     line: int
+    text: str
+    """Of that line."""
     decides: bool
     """A comparison, a boolean operator or a condition; else a number, an arithmetic operator or a returned value."""
     before: str
@@ -94,8 +101,8 @@ class Mutant:
     source: str
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        return self.module, self.before, self.after
+    def key(self) -> tuple[str, str, str, str]:
+        return self.module, self.text, self.before, self.after
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line}: {self.before}  ->  {self.after}"
@@ -144,7 +151,8 @@ def head(node: ast.AST) -> str:
 
 
 def mutants(module: str) -> list[Mutant]:
-    tree = ast.parse((ROOT / PACKAGE / module).read_text(encoding="utf-8"))
+    source = (ROOT / PACKAGE / module).read_text(encoding="utf-8")
+    tree, lines = ast.parse(source), source.splitlines()
     found = []
     bodies = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)]
     inner = {id(n) for f in bodies for n in ast.walk(f) if n is not f and isinstance(n, ast.FunctionDef)}
@@ -160,12 +168,14 @@ def mutants(module: str) -> list[Mutant]:
                         continue
                     line = getattr(node, "lineno", getattr(parent, "lineno", 0))
                     for decides, new in changes(node):
+                        if isinstance(parent, ast.Subscript) and isinstance(new, ast.Constant) and new.value == -1:
+                            continue  # the first and the last of equal things
                         before = head(node)
                         if isinstance(value, list):
                             value[i] = new
                         else:
                             setattr(parent, field, new)
-                        found.append(Mutant(module, line, decides, before, head(new), ast.unparse(ast.fix_missing_locations(tree))))
+                        found.append(Mutant(module, line, lines[line - 1].strip(), decides, before, head(new), ast.unparse(ast.fix_missing_locations(tree))))
                         if isinstance(value, list):
                             value[i] = node
                         else:
