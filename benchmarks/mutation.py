@@ -26,7 +26,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a fork must not inherit threads
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "jmedethic_plugin"
-TIMEOUT_S = 120
+TIMEOUT_S = 60
 EXAMPLES = 25
 """Of each property test."""
 
@@ -47,7 +47,7 @@ OTHERS: dict[str, str] = {
     **{f"analysis/{name}.py": f"analysis/test_{name}.py" for name in (
         "comparison", "effects", "exam", "findings", "over_refusal", "paper", "paper_v2", "power", "progression", "rates", "study",
     )},
-    "analysis/paper_bias.py": "analysis/test_paper.py",
+    "analysis/paper_bias.py": "analysis/test_study.py",
     "analysis/qualification.py": "judging/test_qualify.py judging/test_card.py",
     "analysis/summary.py": "reporting/test_reports.py",
     **{f"stats/{name}.py": f"stats/test_{name}.py" for name in (
@@ -82,6 +82,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ("analysis/decision.py", "violations = [[MIN_POINTS if p < VIOLATION_BELOW else MAX_POINTS for p in row] for row in table]", "p < VIOLATION_BELOW", "p >= VIOLATION_BELOW"):
         "the two labels change places, and what is counted of them is only whether they are equal",
+    ("analysis/curtailment.py", "middle = (low + high + 1) // 2", "2", "1"): "finds the same number one by one",
     ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0", "observed > -1", "observed >= -1"):
         "at -1 the lower end of the bracket is itself the root",
 }  # fmt: skip
