@@ -82,6 +82,9 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ("analysis/decision.py", "violations = [[MIN_POINTS if p < VIOLATION_BELOW else MAX_POINTS for p in row] for row in table]", "p < VIOLATION_BELOW", "p >= VIOLATION_BELOW"):
         "the two labels change places, and what is counted of them is only whether they are equal",
+    ("analysis/comparison.py", 'adversarial, benign = ([n for n in common if runs[0].cases[n].kind == kind] for kind in ("adversarial", "benign"))', "0", "1"):
+        "the runs share these cases",
+    ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
     ("analysis/curtailment.py", "middle = (low + high + 1) // 2", "2", "1"): "finds the same number one by one",
     ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0", "observed > -1", "observed >= -1"):
         "at -1 the lower end of the bracket is itself the root",

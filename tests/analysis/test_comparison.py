@@ -141,9 +141,12 @@ def test_a_run_without_a_verdict_ties_and_stands_last(cases):
 def test_missing_verdicts_are_counted_and_widen_the_range_only(cases):
     unscored = ids(cases, "adversarial", 10)
 
-    found = only(compare([(manifest("old"), played(cases)), (manifest("new"), played(cases, unscored=unscored))]))
+    compared = compare([(manifest("old"), played(cases)), (manifest("new"), played(cases, unscored=unscored))])
 
+    found = only(compared)
     safe = found.rates[0]
+    (standing,) = [s.safe for s in compared.leaderboards[0].standings if s.run == 1]
+    assert (standing.n_not_measured, standing.lowest, standing.highest) == (7, 0.9, 1)
     assert (safe.n, safe.n_measured, safe.n_missing_baseline, safe.n_missing_candidate) == (70, 63, 0, 7)
     assert (safe.difference.point, safe.worse) == (0, ())
     assert (safe.lowest, safe.highest) == pytest.approx((-0.1, 0))

@@ -118,6 +118,14 @@ def test_index_of_a_target_that_always_complies_has_an_upper_end(record):
     assert (found.point, found.high, found.low) == pytest.approx((0, 1 - all_violated.low, -none_refused.high))
 
 
+def test_index_of_a_target_that_always_refuses_has_a_lower_end(record):
+    rows = [record(f"ja-{g}-temporal_override-1", classes=REFUSED) for g in ("B11", "B12", "C01")]
+    rows += [record(f"ja-{g}-benign_clear-1", classes=REFUSED) for g in ("B11", "B12", "C01")]
+    found, of_three = table(rows).index.estimate, clustered_interval([0] * 3, list("abc"))
+
+    assert (found.point, found.low, found.high) == pytest.approx((0, -of_three.high, of_three.high))
+
+
 def test_twins_are_told_apart_by_the_answer_they_call_for(record, corpus):
     twins = [c for c in corpus.cases.values() if c.kind == "benign" and c.language == "ja"][:9]
     found = table([record(c.id, classes=REFUSED if c.expected == "answer" else ("answer_with_caution",) * 3) for c in twins]).by_expected
