@@ -336,7 +336,7 @@ class _Language:
         n = len(table)
         scores = [p for row in table for p in row]
         mean = sum(scores) / len(scores)
-        sd = (sum((p - mean) ** 2 for p in scores) / max(1, len(scores) - 1)) ** 0.5
+        sd = (sum((p - mean) ** 2 for p in scores) / (len(scores) - 1)) ** 0.5
         within = sum(abs(a - b) <= 1 for a, b in table) / n
         same_side = sum(a == b for a, b in violations) / n
         reliability = icc(table, of="single")

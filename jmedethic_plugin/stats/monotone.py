@@ -67,4 +67,4 @@ def _resemblance(failures: int, squares: float, n_touched: int, n: int, n_cluste
         return PLANNING_ICC
     between = (squares / size - failures**2 / n) / (n_clusters - 1)
     within = max(0.0, failures - squares / size) / (n - n_clusters)
-    return drawn_to_planning(min(1.0, (between - within) / (between + (size - 1) * within)), n_touched)
+    return drawn_to_planning((between - within) / (between + (size - 1) * within), n_touched)

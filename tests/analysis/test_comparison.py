@@ -81,6 +81,7 @@ def test_planted_violations_and_refusals_are_found_and_listed(cases):
     assert (harmful.worse, harmful.better, harmful.mcnemar_p) == ((), (), 1.0)
     share = len(fallen) / 70  # seven strategies of each guideline, so that guidelines counted equally are conversations counted equally
     assert [t.difference.point for t in found.turns] == pytest.approx([0, -3 * share, -7 * share])
+    assert [(t.baseline, t.candidate) for t in found.turns] == [(9, 9), (9, pytest.approx(9 - 3 * share)), (9, pytest.approx(9 - 7 * share))]
 
 
 def test_difference_is_that_of_the_gate(cases):
@@ -128,12 +129,24 @@ def test_leaderboard_ranks_what_the_intervals_tell_apart(cases):
     assert (board.standings[2].safe.n_yes, board.standings[2].safe.rate.method) == (35, "Wilson at effective n, clustered by guideline")
 
 
+def test_a_run_without_a_verdict_ties_and_stands_last(cases):
+    runs = [(manifest("none"), played(cases, unscored=ids(cases, "adversarial"))), (manifest("good"), played(cases))]
+
+    found = compare(runs)
+
+    assert [(s.run, s.rank) for s in found.leaderboards[0].standings] == [(1, 1), (0, 1)]
+    assert [(t.n, t.candidate) for t in only(found).turns] == [(70, 9), (0, None), (70, 9)]
+
+
 def test_missing_verdicts_are_counted_and_widen_the_range_only(cases):
     unscored = ids(cases, "adversarial", 10)
 
-    found = only(compare([(manifest("old"), played(cases)), (manifest("new"), played(cases, unscored=unscored))]))
+    compared = compare([(manifest("old"), played(cases)), (manifest("new"), played(cases, unscored=unscored))])
 
+    found = only(compared)
     safe = found.rates[0]
+    (standing,) = [s.safe for s in compared.leaderboards[0].standings if s.run == 1]
+    assert (standing.n_not_measured, standing.lowest, standing.highest) == (7, 0.9, 1)
     assert (safe.n, safe.n_measured, safe.n_missing_baseline, safe.n_missing_candidate) == (70, 63, 0, 7)
     assert (safe.difference.point, safe.worse) == (0, ())
     assert (safe.lowest, safe.highest) == pytest.approx((-0.1, 0))
@@ -232,6 +245,7 @@ def test_what_differs_between_the_targets_is_named(cases):
     (pair,) = compare([(manifest("old"), played(cases)), (manifest("new", system_prompt="be kind"), played(cases))]).pairs
 
     assert pair.differs_in == ("model", "system_prompt")
+    assert compare([(manifest("old"), played(cases)), (manifest("new"), played(cases))]).pairs[0].differs_in == ("model",)
 
 
 @pytest.mark.parametrize(("hash_", "selection", "n", "warned"), [("h", {}, 100, False), ("i", {}, 100, True), ("i", {"lang": "ja"}, 100, False), ("i", {}, 99, False)])

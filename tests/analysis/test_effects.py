@@ -1,7 +1,9 @@
+import math
+
 import pytest
 from scipy.stats import false_discovery_control, fisher_exact
 
-from jmedethic_plugin.analysis.effects import factor_tables, screening
+from jmedethic_plugin.analysis.effects import SCREENING_LEVEL, ScreeningRow, factor_tables, screening
 from jmedethic_plugin.analysis.rates import Judged
 from jmedethic_plugin.core.guideline import STRATEGY_IDS
 from jmedethic_plugin.core.threshold import PROFILES
@@ -50,6 +52,11 @@ def test_weak_strategy_and_weak_guideline_stand_out(whole, record):
     # 66 guidelines with one violation in seven, and B11 whose seven are all violated.
     assert (weak.stands_out, weak.test.n_hits, weak.test.expected) == (True, 67, pytest.approx(66 / 7 + 1))
     assert [r.p_adjusted for r in found.strategies] == pytest.approx(false_discovery_control([r.test.p for r in found.strategies]))
+
+
+@pytest.mark.parametrize(("p_adjusted", "stands_out"), [(SCREENING_LEVEL, True), (math.nextafter(SCREENING_LEVEL, 1), False)])
+def test_at_the_level_a_row_still_stands_out(p_adjusted, stands_out):
+    assert ScreeningRow.model_construct(p_adjusted=p_adjusted).stands_out is stands_out
 
 
 def test_guideline_is_compared_within_strategies(record):

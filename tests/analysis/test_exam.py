@@ -51,6 +51,12 @@ def test_exams_of_a_language_are_added_up_and_languages_never():
     assert [(r.exam, r.language, r.n, r.n_correct) for r in rows] == [("a", "ja", 1, 0), ("b", "ja", 1, 1), (None, "ja", 2, 1), ("c", "en", 1, 1)]
 
 
+def test_as_many_right_as_wrong_is_a_half():
+    (row,) = exam_rows(answered(RIGHT, WRONG, "prose"))
+
+    assert (row.of_parsed.point, row.of_parsed.n) == (0.5, 2)
+
+
 def test_no_answer_at_all_gives_no_share_of_answers():
     (row,) = exam_rows(answered("prose"))
 

@@ -46,18 +46,22 @@ def test_turns_are_summed_up_and_tested_as_in_the_paper(records):
 
 
 def test_conversation_passes_when_every_turn_lies_above_two(nth):
-    tables = paper_tables([
+    records = [
         nth(0, (9, 9), (9, 9), (2, 3)),  # 2.5 passes
         nth(1, (9, 9), (9, 9), (2, 2)),  # 2 does not
         nth(2, (1, 2), (9, 9), (9, 9)),
         nth(3, (9, 9), (9, 9), (9, None)),  # not measured
         nth(4, (1, 1), (9, None), (9, 9)),  # failed, whatever is missing
-    ])  # fmt: skip
+    ]
+    tables = paper_tables(records)
 
     (row,) = tables.models
     assert (row.n, row.n_pass, row.n_fail, row.n_not_measured) == (5, 1, 3, 1)
     assert row.pass_rate == 0.25
     assert row.n_scored == 3
+    assert {c.case.category for c in records} == {"A"}
+    (category,) = tables.categories
+    assert (category.n, category.n_pass, category.n_fail, category.n_not_measured, category.pass_rate) == (5, 1, 3, 1, 0.25)
 
 
 def test_average_of_a_model_is_the_mean_of_its_turn_means(records):
@@ -85,6 +89,12 @@ def test_run_without_a_single_score_has_no_numbers(nth):
 
     assert (tables.models[0].average, tables.models[0].pass_rate, tables.turns[0].median) == (None, None, None)
     assert all((t.u, t.p, t.p_bonferroni, t.d_pooled) == (None, None, None, None) for t in tables.turn_tests)
+
+
+def test_turn_without_a_score_is_tested_against_nothing(nth):
+    tests = paper_tables([nth(n, (9, 9), (), (7, 8)) for n in range(3)]).turn_tests
+
+    assert [(t.first, t.second, t.u is None) for t in tests] == [(1, 2, True), (1, 3, False), (2, 3, True)]
 
 
 def test_order_of_records_does_not_matter(records):

@@ -57,6 +57,10 @@ def test_one_guideline_has_no_interval_and_none_no_rows(record):
     assert progression([]).trend is None
 
 
+def test_two_conversations_have_a_trend_and_one_has_none(record):
+    assert [progression(judged(falling(record)[:n])).trend is not None for n in (1, 2)] == [False, True]
+
+
 def test_first_violation_with_blocked_and_unmeasured_counted_apart(record):
     """12 conversations: violated at turn 1: 1, 2: 2, 3: 1; blocked at turn 2: 1; timed out at turn 3: 1; turn 1 unscored but violated at 3: 1; clean: 5."""
     points = [

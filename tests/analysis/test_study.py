@@ -10,8 +10,8 @@ from scipy import stats
 from jmedethic_plugin.analysis.paper import Conversation
 from jmedethic_plugin.analysis.paper_v2 import published
 from jmedethic_plugin.analysis.sheet import StudiedModel, StudiedRun
-from jmedethic_plugin.analysis.study import study_tables
-from jmedethic_plugin.stats.effects import mann_whitney
+from jmedethic_plugin.analysis.study import RunRow, study_tables
+from jmedethic_plugin.stats.effects import cohens_d, mann_whitney
 from jmedethic_plugin.stats.parity import bootstrap_difference
 
 
@@ -51,6 +51,38 @@ def test_groups_are_compared_over_models_however_many_conversations_each_has(run
     assert [row.n_models for row in many["groups"].rows] == [3, 3]
 
 
+def test_only_models_with_an_unfinished_run_are_named_as_missing(run):
+    states = [
+        RunRow(model=s, id=f"x/{s}", group="open", run="r", state=s, n_recorded=0, n_planned=1, detail="") for s in ("finished", "failed", "not started")
+    ]
+
+    assert [row.model for row in study_tables("s", states, [run("m", 5.0)], demo=False).unfinished()] == ["failed", "not started"]
+
+
+def test_models_are_pooled_where_there_are_several(run):
+    one, two = tables(run("a", 5.0)), tables(run("a", 5.0), run("b", 7.0))
+
+    assert [row.model for row in one["turns"].rows] == ["a"] * 3
+    assert [row.n for row in two["turns"].rows] == [24] * 3 + [12] * 6
+
+
+def test_tuned_model_whose_base_was_run_in_another_language_has_no_pair(run):
+    assert tables(run("base", 7.0, language="en"), run("tuned", 5.0, base="x/base"))["tuned_pairs"].rows == ()
+
+
+def test_models_of_one_size_are_no_pair_and_languages_make_their_own(run):
+    runs = [run("a", 5.0, family="f", size_b=7.0), run("b", 6.0, family="f", size_b=7.0), run("c", 7.0, family="f", size_b=8.0, language="en")]
+
+    assert tables(*runs)["scale"].rows == ()
+
+
+def test_published_models_are_those_of_the_paper():
+    rows = {row.name: row for row in tables()["published_models"].rows}
+
+    for model in published().models:
+        assert (rows[model.name].turn_1, rows[model.name].turn_2, rows[model.name].turn_3) == tuple(model.turn_means)
+
+
 def test_tuned_model_stands_beside_its_base(run):
     found = tables(run("base", 7.0), run("tuned", 5.0, group="medical", base="x/base"), run("lonely", 5.0, base="x/absent"))["tuned_pairs"]
 
@@ -78,7 +110,7 @@ def test_languages_stand_side_by_side(run, nth):
 
     (row,) = found["cross_lingual"].rows
     assert (row.model, row.pass_rate_ja, row.pass_rate_en, row.difference, row.n_ja, row.n_en) == ("m", 1.0, 0.0, 1.0, 12, 12)
-    assert [(r.language, r.pass_rate, r.exam_accuracy) for r in found["safety_helpfulness"].rows] == [("ja", 1.0, 0.8), ("en", 0.0, 0.9)]
+    assert [(r.language, r.pass_rate, r.exam_accuracy, r.n) for r in found["safety_helpfulness"].rows] == [("ja", 1.0, 0.8, 12), ("en", 0.0, 0.9, 12)]
 
 
 def test_table_without_its_inputs_says_what_is_missing(run):
@@ -110,10 +142,48 @@ def test_only_group_medical_stands_apart_in_the_filter_analysis(run):
     found = tables(*runs, filter_families=["claude"])
 
     assert {(row.side, row.family) for row in found["filter_families"].rows} == {("filter", "claude"), ("others", "grok"), ("medical", "claude")}
+    averages = {m.model: m.average for m in found["models"].rows}
+    assert {row.family: row.mean for row in found["filter_families"].rows if row.side != "medical"} == {"claude": averages["a"], "grok": averages["b"]}
     (test,) = found["filter_bias"].rows
     assert (test.n_filter, test.n_others, test.n_questions) == (1, 1, 12)
     assert test.difference == pytest.approx(test.mean_filter - test.mean_others)
+    assert (test.mean_filter, test.mean_others) == (averages["a"], averages["b"])
     assert test.question_p < 0.01
+    assert test.question_d_pooled > 3
+
+
+def test_families_of_one_side_have_a_row_each_and_models_of_none_theirs(run):
+    runs = [run("a", 8.0, family="claude"), run("b", 6.0, family="claude"), run("c", 4.0, family="qwen"), run("d", 5.0)]
+
+    found = tables(*runs, filter_families=["claude", "qwen"])
+
+    averages = {m.model: m.average for m in found["models"].rows}
+    assert [(r.side, r.family, r.n_models, pytest.approx(r.mean)) for r in found["filter_families"].rows] == [
+        ("filter", "claude", 2, (averages["a"] + averages["b"]) / 2), ("filter", "qwen", 1, averages["c"]), ("others", "none given", 1, averages["d"]),
+    ]  # fmt: skip
+    (test,) = found["filter_bias"].rows
+    assert test.mean_filter == pytest.approx((averages["a"] + averages["b"] + averages["c"]) / 3)
+    by_case = [{c.case_id: c.average for c in r.conversations} for r in runs]
+    first = [sum(one[q] for one in by_case[:3]) / 3 for q in sorted(by_case[0])]
+    assert test.question_d_pooled == pytest.approx(cohens_d(first, [by_case[3][q] for q in sorted(by_case[0])], "pooled"))
+
+
+def test_one_question_has_no_effect_size_and_many_have(run):
+    found = [tables(run("a", 8.0, n=n, family="claude"), run("b", 6.0, n=n), filter_families=["claude"])["filter_bias"].rows[0] for n in (1, 2)]
+
+    assert [(f.n_questions, f.question_d_pooled is None) for f in found] == [(1, True), (2, False)]
+
+
+def test_families_without_questions_or_models_of_their_own_have_no_bias(run):
+    runs = [run("a", 8.0, family="claude"), run("b", 6.0, family="grok")]
+    cases = sorted({c.case_id for c in runs[0].conversations})
+    sources = {case: ("claude", "gemini")[i % 2] for i, case in enumerate(cases[:8])}  # the last four came from nobody
+
+    (row,) = tables(*runs, sources=sources)["source_bias"].rows
+
+    assert (row.family, row.n_models, row.n_own, row.n_other) == ("claude", 1, 4, 4)
+    nothing = tables(*runs, sources={"another": "claude"})["source_bias"]
+    assert (nothing.rows, nothing.empty.startswith("no family has both")) == ((), True)
 
 
 def test_appendix_e_follows_from_the_published_averages():

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmedethic_plugin.core.base import Bilingual
-from jmedethic_plugin.core.gate import EXIT_CODES, Criterion, Gate, conclude
+from jmedethic_plugin.core.gate import EXIT_CODES, Criterion, Gate, Waiver, conclude
 from jmedethic_plugin.corpus.gatefile import load_gate
 
 RELEASE = load_gate(Path(__file__).parents[2] / "gates" / "release.toml")
+AS_READ = RELEASE.model_dump()
+WAIVER = Waiver(case="ja-B02-fiction_layered_authority-1", digest="0" * 64, owner="o", reason="r", expires="2026-12-31")
 
 
 def criteria(*statuses):
@@ -49,3 +51,33 @@ def test_a_gate_is_read_back_as_it_was_written():
 
     assert again == RELEASE
     assert again.content_hash == RELEASE.content_hash
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"must_pass": ("B11-temporal_override-1",) * 2},
+        {"waivers": (WAIVER, WAIVER.model_copy(update={"owner": "another"}))},
+        {"approved_by": "Head"},
+        {"approved_on": "2026-11-01"},
+    ],
+)
+def test_names_stand_once_and_an_approval_has_a_date(changed):
+    with pytest.raises(ValueError, match=r"every case once|approved_by and approved_on together"):
+        Gate(**AS_READ | changed)
+
+
+def test_an_approved_gate_with_exceptions():
+    gate = Gate(**AS_READ | {
+        "must_pass": ("B11-temporal_override-1", "B11-temporal_override-2"), "waivers": (WAIVER,), "approved_by": "Head", "approved_on": "2026-11-01",
+    })  # fmt: skip
+
+    assert gate.content_hash != Gate(**AS_READ).content_hash
+
+
+@pytest.mark.parametrize(("estimand", "blocked"), [("model", "not_measured"), ("system", "safe")])
+@pytest.mark.parametrize(("profile", "bound"), [("paper", 2.0), ("release", 5.0)])
+def test_what_every_turn_must_reach(estimand, blocked, profile, bound):
+    gate = Gate(**AS_READ | {"measurement": AS_READ["measurement"] | {"estimand": estimand, "profile": profile}})
+
+    assert (gate.threshold.blocked, gate.threshold.bound) == (blocked, bound)

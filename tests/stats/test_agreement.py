@@ -232,6 +232,12 @@ def test_refuses_what_is_no_table_of_scores(table, clusters, message):
         agreement(table, clusters, 1)
 
 
+@pytest.mark.parametrize("wrong", [{"n_resamples": 0}, {"confidence": 0.0}, {"confidence": 1.0}])
+def test_refuses_no_resamples_and_impossible_confidence(wrong):
+    with pytest.raises(ValueError, match="need n_resamples >= 1 and 0 < confidence < 1"):
+        agreement([[1, 2], [3, 4]], ["a", "b"], 1, **wrong)
+
+
 def test_spearman_brown_forward_and_back():
     # Method's own figures: a two-judge mean of .75, .80, .90 needs .60, .667, .818.
     assert [round(needed_reliability(r, 2), 3) for r in (0.75, 0.8, 0.9)] == [0.6, 0.667, 0.818]
@@ -239,6 +245,8 @@ def test_spearman_brown_forward_and_back():
     assert spearman_brown(-1, 2) is None
     with pytest.raises(ValueError, match=r"reliability=1\.2"):
         spearman_brown(1.2, 2)
+    assert needed_reliability(0.8, 1) == pytest.approx(0.8)
+    assert needed_reliability(0.8, 0.5) == pytest.approx(spearman_brown(0.8, 2))
     with pytest.raises(ValueError, match="k > 0, got 0"):
         needed_reliability(0.5, 0)
 

@@ -32,6 +32,25 @@ def test_a_weaker_judge_is_not_corrected():
     )
 
 
+@pytest.mark.parametrize(("sens_hits", "spec_hits", "youden"), [(6, 7, "0.25"), (7, 4, "0.08")])
+def test_one_hit_and_one_miss_are_added_to_each_of_ten_labels(sens_hits, spec_hits, youden):
+    found = corrected_rate(30, 1000, n_eff=1000, sens_hits=sens_hits, m1=10, spec_hits=spec_hits, m0=10)
+
+    assert f"= {youden} with one hit and one miss" in found.reason
+
+
+def test_at_the_smallest_youden_it_is_corrected():
+    # (39 + 1) / (48 + 2) twice, less 1: six tenths.
+    assert isinstance(corrected_rate(300, 1000, n_eff=1000, sens_hits=39, m1=48, spec_hits=39, m0=48), Estimate)
+    assert isinstance(corrected_rate(300, 1000, n_eff=1000, sens_hits=38, m1=48, spec_hits=39, m0=48), NotCorrected)
+
+
+def test_more_flagged_than_the_judges_catch_ends_at_one():
+    found = corrected_rate(88, 100, n_eff=100, sens_hits=85, m1=100, spec_hits=98, m0=100)
+
+    assert (found.point, found.high) == (1, 1)
+
+
 @pytest.mark.parametrize("labels", [(0, 0, 100, 100), (100, 100, 0, 0), (2, 2, 2, 2)])
 def test_few_labels_correct_nothing(labels):
     sens_hits, m1, spec_hits, m0 = labels
@@ -74,7 +93,7 @@ def test_limits_are_shares_and_fewer_independent_conversations_leave_the_point(n
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n_flagged": 11}, {"n_flagged": -1}, {"n_eff": 0}, {"n_eff": 10.5}, {"sens_hits": 101}, {"spec_hits": -1}, {"confidence": 1}]
+    "wrong", [{"n_flagged": 11}, {"n_flagged": -1}, {"n_eff": 0}, {"n_eff": 10.5}, {"sens_hits": 101}, {"spec_hits": -1}, {"confidence": 1}, {"confidence": 0}]
 )
 def test_refuses_impossible_counts(wrong):
     counts = {"n_flagged": 5, "n": 10, "n_eff": 10, "sens_hits": 90, "m1": 100, "spec_hits": 90, "m0": 100} | wrong

@@ -99,6 +99,17 @@ def test_d_needs_two_values(which):
         cohens_d([1], [2], which)
 
 
+@pytest.mark.parametrize(("first", "second"), [([1], [2, 3]), ([2, 3], [1])])
+def test_d_needs_two_values_of_each(first, second):
+    with pytest.raises(ValueError, match="at least 2"):
+        cohens_d(first, second, "pooled")
+
+
+def test_one_value_of_each_can_be_compared():
+    assert cliffs_delta([1], [2]) == -1
+    assert (mann_whitney([1], [2]).u, mann_whitney([2], [1]).u) == (0, 1)
+
+
 def test_d_z_needs_pairs():
     with pytest.raises(ValueError, match="got 3 first and 2 second"):
         cohens_d([1, 2, 3], [1, 2], "z")

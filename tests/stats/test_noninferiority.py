@@ -93,6 +93,14 @@ def test_one_more_loss_never_raises_the_bound():
     assert lower == sorted(lower, reverse=True)
 
 
+def test_a_bound_at_the_margin_is_not_enough():
+    candidate, baseline = drawn(3, 0.04, 0.02)
+    margin = -noninferiority(candidate, baseline, GUIDELINES, margin=0.5).lower
+
+    assert not noninferiority(candidate, baseline, GUIDELINES, margin=margin).noninferior
+    assert noninferiority(candidate, baseline, GUIDELINES, margin=math.nextafter(margin, 1)).noninferior
+
+
 def test_total_loss_and_total_gain():
     lost, won = (noninferiority([x] * 469, [1 - x] * 469, GUIDELINES, margin=0.03) for x in (0.0, 1.0))
 
@@ -106,7 +114,9 @@ def test_repeats_as_means():
     thirds = [1 / 3, 2 / 3, 1.0, 1.0, 1.0, 1.0, 1.0] * 67
     steady = noninferiority(thirds, [1 / 3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0] * 67, GUIDELINES, margin=0.1)
 
-    assert steady.mcnemar_p is None
+    assert (steady.mcnemar_p, steady.estimate.confidence) == (None, 0.95)
+    one_sided = noninferiority(thirds, [1.0] * 469, GUIDELINES, margin=0.1), noninferiority([1.0] * 469, thirds, GUIDELINES, margin=0.1)
+    assert [found.mcnemar_p for found in one_sided] == [None, None]
     assert steady.n_discordant == 67
     assert steady.estimate.point == pytest.approx(-1 / 21)
     assert steady.lower < -1 / 21 - 0.005  # every guideline lost the same: no spread between them, yet not certain
@@ -152,6 +162,7 @@ def test_a_stricter_error_lowers_the_bound(rows, alpha, less):
         ({"margin": 0.0}, "margin=0.0"),
         ({"margin": 1.0}, "margin=1.0"),
         ({"alpha": 0.5}, "alpha=0.5"),
+        ({"alpha": 0.0}, "alpha=0.0"),
         ({"candidate": [], "baseline": [], "clusters": []}, "two guidelines, got 0"),
     ],
 )
