@@ -168,8 +168,8 @@ class PaperTables(Value):
 
 
 def paper_tables(records: Iterable[CaseRecord]) -> PaperTables:
-    """The tables of one run's records; their order does not matter."""
-    return tables_of([Conversation.of(record) for record in records])
+    """The tables of one run's records; neither their order nor the target's name matters."""
+    return tables_of([Conversation.of(record, "target") for record in records])
 
 
 def tables_of(conversations: Sequence[Conversation], model: str | None = None) -> PaperTables:

@@ -36,7 +36,7 @@ def parse_verdict(judge: str, reply: Reply, *, nonce: str, answer: str, turned: 
     try:
         return _verdict(judge, reply, nonce, answer, turned=turned)
     except _UnusableError as exc:
-        return Unscored(judge=judge, cause=exc.cause, detail=exc.detail, raw_reply=reply.text)
+        return Unscored(judge=judge, cause=exc.cause, detail=printable(exc.detail), raw_reply=printable(reply.text))
 
 
 def _verdict(judge: str, reply: Reply, nonce: str, answer: str, *, turned: bool) -> Scored:

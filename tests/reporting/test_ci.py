@@ -23,7 +23,8 @@ from jmedethic_plugin.reporting.ci import MAX_ANNOTATIONS, annotation_lines, ann
 from jmedethic_plugin.reporting.markdown import MAX_BYTES, capped, render_markdown
 from jmedethic_plugin.reporting.text import inert, quoted, summary_lines, table_lines, transcript_lines
 from tests.conftest import make_turn
-from tests.reporting.test_reports import HOSTILE, RELEASE, manifest, records  # noqa: F401  # fixtures are used by their names
+from tests.reporting.test_report_page import HOSTILE
+from tests.reporting.test_reports import RELEASE, manifest, records  # noqa: F401  # fixtures are used by their names
 
 ATTACK = f"{HOSTILE}\n::set-output name=x::y\n\u3000::error::x\n##[error]x\r\n::add-mask::x ##vso[task.setvariable]\n</details>\n```\n=cmd|'/c calc'!A1"
 COMMAND = re.compile(r"^\s*::|##\w*\[", re.MULTILINE)

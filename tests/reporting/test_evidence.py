@@ -236,12 +236,14 @@ def test_hostile_names_and_statements_stay_text(corpus, records, gate):
     files = build_pack(facts_of(corpus, records, manifest=manifest, decision=decision, statement=statement, decided=(row,), served={HOSTILE: (HOSTILE,)}), with_text=True)
 
     for name, text in files.items():
-        if name.endswith(".html"):
+        if name == "04-report.html":  # a copy of the run's page, which has a script of its own; its tests are in test_report_page
+            assert "<script>alert" not in text
+        elif name.endswith(".html"):
             assert "<script" not in text
             assert "<img" not in text
             assert text.count("</title>") == text.lower().count("<title>") == 1
             assert "script" not in re.findall(r"Content-Security-Policy\" content=\"([^\"]*)", text)[0].replace("default-src", "")
-        if name not in ("04-summary.json", "04-records.jsonl"):  # copies of the run's own files
+        if name not in ("04-summary.json", "04-records.jsonl", "04-report.html"):  # copies of the run's own files
             assert not {"\u202e", "\u200b", "\x1b"} & set(text)
     assert "{{ 7*7 }}" in files[SUMMARY]
     assert json.loads(files["02-run.json"])["identity"]["model"] == HOSTILE
