@@ -41,7 +41,7 @@ def test_one_failing_criterion_fails_and_only_all_of_them_pass(statuses, verdict
     ],
 )
 def test_names_stand_once_and_an_approval_has_a_date(changed):
-    with pytest.raises(ValueError, match="every case once|approved_by and approved_on together"):
+    with pytest.raises(ValueError, match=r"every case once|approved_by and approved_on together"):
         Gate(**RELEASE | changed)
 
 
