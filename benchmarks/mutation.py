@@ -85,7 +85,6 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "the runs share these cases",
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
     ("analysis/curtailment.py", "middle = (low + high + 1) // 2", "2", "1"): "finds the same number one by one",
-    ("stats/hazard.py", "if n < 1 or min(first_violation_counts, default=0) < 0 or n_clean < 0:", "0", "1"): "the default is as little below 0",
     ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0", "observed > -1", "observed >= -1"):
         "at -1 the lower end of the bracket is itself the root",
 }  # fmt: skip
