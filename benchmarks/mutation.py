@@ -84,7 +84,8 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ("analysis/comparison.py", 'adversarial, benign = ([n for n in common if runs[0].cases[n].kind == kind] for kind in ("adversarial", "benign"))', "0", "1"):
         "the runs share these cases",
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
-    ("analysis/curtailment.py", "middle = (low + high + 1) // 2", "2", "1"): "finds the same number one by one",
+    ("stats/stratified.py", "p=min(1.0, float(chances[chances <= observed * _AS_LIKELY].sum())),", "chances <= observed * _AS_LIKELY", "chances < observed * _AS_LIKELY"):
+        "the factor leaves no chance exactly there",
     ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0", "observed > -1", "observed >= -1"):
         "at -1 the lower end of the bracket is itself the root",
 }  # fmt: skip
