@@ -31,14 +31,14 @@ EXAMPLES = 25
 """Of each property test."""
 
 GATE: dict[str, str] = {
-    "core/gate.py": "core/test_gate.py corpus/test_gatefile.py",
+    "core/gate.py": "core/test_gate_rules.py corpus/test_gatefile.py",
     "core/threshold.py": "core/test_threshold.py",
     "analysis/decision.py": "analysis/test_decision_bounds.py analysis/test_decision.py",
     "analysis/curtailment.py": "analysis/test_decision_bounds.py analysis/test_decision.py::test_curtailment_stops_only_what_can_no_longer_pass",
     "gating.py": "analysis/test_gating.py",
     "stats/monotone.py": "stats/test_monotone.py",
     "stats/noninferiority.py": "stats/test_noninferiority.py",
-    "stats/intervals.py": "stats/test_intervals.py stats/test_agreement.py",
+    "stats/intervals.py": "stats/test_intervals.py stats/test_noninferiority.py",
     "stats/clusters.py": "stats/test_clusters.py stats/test_monotone.py stats/test_intervals.py stats/test_noninferiority.py",
 }
 """Modules a verdict depends on, with their tests: every comparison and condition is changed."""
@@ -48,9 +48,9 @@ OTHERS: dict[str, str] = {
         "comparison", "effects", "exam", "findings", "over_refusal", "paper", "paper_v2", "power", "progression", "rates", "study",
     )},
     "analysis/paper_bias.py": "analysis/test_study.py",
-    "analysis/summary.py": "reporting/test_reports.py",
+    "analysis/summary.py": "analysis/test_summary.py reporting/test_reports.py",
     **{f"stats/{name}.py": f"stats/test_{name}.py" for name in (
-        "agreement", "correction", "effects", "groups", "hazard", "multiplicity", "paired", "parity", "planning", "repeats", "stratified",
+        "agreement", "correction", "effects", "groups", "multiplicity", "paired", "parity", "planning", "repeats", "stratified",
     )},
     "stats/order.py": "stats/test_intervals.py",
     "stats/measures.py": "stats/test_agreement.py stats/test_agreement_references.py",

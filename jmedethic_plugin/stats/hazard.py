@@ -53,7 +53,7 @@ def first_violation_curve(first_violation_counts: Sequence[int], n_clean: int) -
     [(100, 0.8), (80, 0.4), (40, 0.3)]
     """
     n = sum(first_violation_counts) + n_clean
-    if n < 1 or any(count < 0 for count in (*first_violation_counts, n_clean)):
+    if n < 1 or min(first_violation_counts, default=0) < 0 or n_clean < 0:
         raise ValueError(f"need counts of at least 0 and one conversation, got {list(first_violation_counts)} and {n_clean} clean")
     rows, at_risk = [], n
     for turn_number, violations in enumerate(first_violation_counts, start=1):

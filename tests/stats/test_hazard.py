@@ -35,13 +35,6 @@ def test_survival_is_the_product_of_hazards_and_kaplan_meiers(counts, n_clean):
     assert rows[-1].survival == n_clean / n
 
 
-def test_one_conversation_has_a_curve_and_no_turn_none():
-    (only,) = first_violation_curve([1], 0)
-
-    assert (only.n_at_risk, only.survival) == (1, 0.0)
-    assert first_violation_curve([], 1) == ()
-
-
 def test_no_hazard_where_none_is_left():
     last = first_violation_curve([3, 0], 0)[1]
 
