@@ -33,7 +33,7 @@ EXAMPLES = 25
 GATE: dict[str, str] = {
     "core/gate.py": "core/test_gate_rules.py corpus/test_gatefile.py",
     "core/threshold.py": "core/test_threshold.py",
-    "analysis/decision.py": "analysis/test_decision_bounds.py analysis/test_decision.py",
+    "analysis/decision.py": "analysis/test_decision_bounds.py analysis/test_gating.py analysis/test_decision.py",
     "analysis/curtailment.py": "analysis/test_decision_bounds.py analysis/test_decision.py::test_curtailment_stops_only_what_can_no_longer_pass",
     "gating.py": "analysis/test_gating.py",
     "stats/monotone.py": "stats/test_monotone.py",
