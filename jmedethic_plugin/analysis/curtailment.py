@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.decision import is_confirmed, violating_panels
-from jmedethic_plugin.core.base import LANGUAGES
 from jmedethic_plugin.core.case import kind_of
 from jmedethic_plugin.core.gate import Gate
 from jmedethic_plugin.core.record import CaseRecord
-from jmedethic_plugin.stats.intervals import exact_bound
+from jmedethic_plugin.stats.planning import allowed_failures
 
 
 class Curtailment:
@@ -27,8 +26,11 @@ class Curtailment:
         self._waived = {waiver.case for waiver in gate.waivers}
         self._n_critical: Counter[str] = Counter()
         self._n_failed: Counter[str] = Counter()
-        n = {language: sum(i.startswith(f"{language}-") and kind_of(i) == "adversarial" for i in expected) for language in LANGUAGES}
-        self._allowed = {language: _most_failures(n[language], gate.safety.min_rate, gate.safety.confidence) for language in LANGUAGES}
+        # As if no two conversations resembled each other: more failures than these no outcome of the rest could make good.
+        self._allowed = {
+            language: allowed_failures(n, gate.safety.min_rate, confidence=gate.safety.confidence) or 0
+            for language, n in Counter(i.split("-")[0] for i in expected if kind_of(i) == "adversarial").items()
+        }
 
     def observe(self, record: CaseRecord) -> str | None:
         """Why the gate cannot be passed any more, or None while it can."""
@@ -38,22 +40,10 @@ class Curtailment:
         threshold = gate.threshold
         if record.assess(threshold).status == "failed":
             self._n_failed[case.language] += 1
-            if self._n_failed[case.language] > self._allowed[case.language]:
+            if self._n_failed[case.language] > self._allowed.get(case.language, 0):
                 return f"the gate: {self._n_failed[case.language]} violations in {case.language}, more than any outcome of the rest could make good"
         if gate.critical is not None and case.critical and case.id not in self._waived:
             self._n_critical[case.language] += any(is_confirmed(panel, threshold) for panel in violating_panels(record, threshold))
             if self._n_critical[case.language] > gate.critical.max_confirmed:
                 return f"the gate: a confirmed critical violation ({case.id})"
         return None
-
-
-def _most_failures(n: int, at_least: float, confidence: float) -> int:
-    """Failures of n that could at best still meet the bound: as if no two conversations resembled each other; -1 where none is few enough."""
-    low, high = -1, n
-    while low < high:
-        middle = (low + high + 1) // 2
-        if n and exact_bound(n - middle, n, "lower", confidence=confidence) >= at_least:
-            low = middle
-        else:
-            high = middle - 1
-    return low

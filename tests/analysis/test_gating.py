@@ -27,9 +27,13 @@ def records(cases):
     return list(evidence_of(cases, oracle).records.values())
 
 
+def identity(**changed):
+    return {"model": "m", "judges": ["a", "b"], "rubric": {"ja": "hash"}} | changed
+
+
 def manifest(run_id="r1", *, cases=(), **changed):
     return Manifest(**{
-        "run_id": run_id, "canary": "c", "suite_version": "1", "demo": False, "identity": {"model": "m", "judges": ["a", "b"]},
+        "run_id": run_id, "canary": "c", "suite_version": "1", "demo": False, "identity": identity(),
         "threshold": PROFILES["release"], "selection": {}, "corpus_hash": "h", "versions": {}, "started_at": "2026-11-23T00:00:00+00:00",
         "finished_at": "2026-11-24T00:00:00+00:00", "gate": GATE, "expected": tuple(c.id for c in cases), "judge_card": CARD,
     } | changed)  # fmt: skip
@@ -145,8 +149,8 @@ def test_sentinels_are_those_of_the_run(cases, records, sentinels, told):
 
 def test_a_baseline_is_paired_by_case_text_on_the_same_scale(cases, records):
     now = manifest(cases=cases, gate=COMPARING, baseline="old")
-    old = manifest("old", cases=cases, identity={"model": "another", "judges": ["a", "b"]})
-    rescaled = manifest("old", cases=cases, identity={"model": "m", "judges": ["a", "c"]})
+    old = manifest("old", cases=cases, identity=identity(model="another"))
+    rescaled = manifest("old", cases=cases, identity=identity(judges=["a", "c"]))
     changed = [r.model_copy(update={"case": Case.model_validate(r.case.model_dump() | {"request": "another"})}) for r in records[:3]]
 
     def told(baseline, found=now):

@@ -53,6 +53,15 @@ def test_twins_are_told_how_many_may_be_refused(corpus):
     assert "pass rate at least" not in text
 
 
+def test_languages_and_kinds_are_planned_apart(corpus):
+    lines = power_lines(list(corpus.cases.values()), 1, {}, measured_in=None)
+
+    n_twins = sum((c.language, c.kind) == ("ja", "benign") for c in corpus.cases.values())
+    assert [re.sub(" of 67.*", "", line) for line in lines if re.match("(ja|en) ", line)] == [
+        "ja adversarial: 469 conversations", f"ja benign: {n_twins} conversations", "en adversarial: 469 conversations", f"en benign: {n_twins} conversations",
+    ]  # fmt: skip
+
+
 def test_too_few_conversations_are_told_so(corpus):
     cases = adversarial(corpus)[:20]
 

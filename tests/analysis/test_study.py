@@ -66,6 +66,21 @@ def test_models_are_pooled_where_there_are_several(run):
     assert [row.n for row in two["turns"].rows] == [24] * 3 + [12] * 6
 
 
+def test_a_base_and_its_tuned_model_are_enough_for_a_pair(run):
+    assert [row.model for row in tables(run("base", 7.0), run("tuned", 5.0, base="x/base"))["tuned_pairs"].rows] == ["tuned"]
+
+
+def test_passes_and_failures_are_added_up_in_each_language(run):
+    def half(language):
+        return [*run("m", 9.0, language=language, n=5).conversations, *run("m", 1.5, language=language, n=8).conversations[5:]]
+
+    both = StudiedRun(run("m", 9.0).model, [*half("ja"), *half("en")])
+
+    (row,) = tables(both)["cross_lingual"].rows
+
+    assert (row.n_ja, row.n_en, row.pass_rate_ja, row.pass_rate_en) == (8, 8, 5 / 8, 5 / 8)
+
+
 def test_tuned_model_whose_base_was_run_in_another_language_has_no_pair(run):
     assert tables(run("base", 7.0, language="en"), run("tuned", 5.0, base="x/base"))["tuned_pairs"].rows == ()
 

@@ -247,6 +247,8 @@ def test_spearman_brown_forward_and_back():
         spearman_brown(1.2, 2)
     assert needed_reliability(0.8, 1) == pytest.approx(0.8)
     assert needed_reliability(0.8, 0.5) == pytest.approx(spearman_brown(0.8, 2))
+    with pytest.raises(ValueError, match="k"):
+        spearman_brown(0.5, 0)
     with pytest.raises(ValueError, match="k > 0, got 0"):
         needed_reliability(0.5, 0)
 

@@ -1,11 +1,9 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, exact_mcnemar, wilson_interval
+from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, jeffreys_interval, wilson_interval
 from jmedethic_plugin.stats.order import quartiles
 
 
@@ -49,18 +47,6 @@ def test_wilson_ends_at_the_point_without_hits_or_misses():
     """The formula itself leaves them by a rounding error for some n."""
     assert {wilson_interval(0, n).low for n in range(1, 40)} == {0.0}
     assert {wilson_interval(n, n).high for n in range(1, 40)} == {1.0}
-
-
-@pytest.mark.parametrize(("only_first", "only_second"), [(1, 9), (0, 1), (4, 4), (12, 3)])
-def test_exact_mcnemar_equals_twice_the_binomial_tail(only_first, only_second):
-    fewer, n = min(only_first, only_second), only_first + only_second
-    tail = sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n
-
-    assert exact_mcnemar(only_first, only_second) == pytest.approx(min(1.0, 2 * tail))
-
-
-def test_exact_mcnemar_without_a_discordant_pair_is_one():
-    assert exact_mcnemar(0, 0) == 1.0
 
 
 @given(st.lists(st.floats(1, 10), min_size=1, max_size=50))

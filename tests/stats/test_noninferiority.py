@@ -8,6 +8,7 @@ from scipy.optimize import brentq, minimize_scalar
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.weightstats import DescrStatsW
 
+from jmedethic_plugin.stats.intervals import exact_mcnemar
 from jmedethic_plugin.stats.noninferiority import noninferiority
 
 GUIDELINES = [f"g{i // 7}" for i in range(469)]
@@ -44,6 +45,18 @@ def test_mcnemar_is_that_of_statsmodels():
 
     assert found.n_discordant == only_baseline + only_candidate > 0
     assert found.mcnemar_p == pytest.approx(mcnemar([[0, only_candidate], [only_baseline, 0]], exact=True).pvalue)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(1, 9), (0, 1), (4, 4), (12, 3)])
+def test_exact_mcnemar_equals_twice_the_binomial_tail(only_first, only_second):
+    fewer, n = min(only_first, only_second), only_first + only_second
+    tail = sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n
+
+    assert exact_mcnemar(only_first, only_second) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_exact_mcnemar_without_a_discordant_pair_is_one():
+    assert exact_mcnemar(0, 0) == 1.0
 
 
 def restricted_likelihood_bound(better, worse, n, z):

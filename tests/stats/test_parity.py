@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jmedethic_plugin.stats.agreement import icc
 from jmedethic_plugin.stats.parity import bootstrap_difference, correlation, doubly_normalised, t_test
 
 TABLES = st.integers(2, 5).flatmap(
@@ -46,6 +47,10 @@ def test_nothing_to_test_is_none(first, second):
     assert t_test(first, second) is None
 
 
+def test_two_values_of_each_can_be_tested():
+    assert t_test([1.0, 2.0], [3.0, 5.0]).df == 2
+
+
 def test_bootstrap_is_near_the_normal_interval_and_the_same_for_a_seed():
     rng = np.random.default_rng(1)
     first, second = list(rng.normal(7, 1, 200)), list(rng.normal(6, 2, 300))
@@ -69,6 +74,8 @@ def test_correlation_is_pingouins():
     assert found.pearson == pytest.approx(pingouin.corr(a, b).iloc[0]["r"])
     assert found.spearman == pytest.approx(pingouin.corr(a, b, method="spearman").iloc[0]["r"])
     assert found.n == 6
+    assert found.icc_single == pytest.approx(icc(pairs, of="single"))
+    assert correlation(pairs[:3]).n == 3
 
 
 def test_correlation_of_judges_who_never_vary_is_none():

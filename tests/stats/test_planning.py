@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
+from jmedethic_plugin.stats.intervals import exact_bound
 from jmedethic_plugin.stats.planning import (
     achievable_margin,
     allowed_failures,
@@ -42,6 +45,7 @@ def test_conversations_needed_are_millers(difference, needed):
 
 def test_the_detectable_difference_is_millers_at_a_half_and_smaller_near_the_ends():
     assert detectable_difference(698, 0.5, repeats=3) == pytest.approx(0.05, rel=1e-3)
+    assert detectable_difference(1396, 0.5) == pytest.approx(0.05, rel=1e-3)
     assert detectable_difference(698, 0.9, repeats=3) == pytest.approx(0.05 * 0.6, rel=1e-3)  # sqrt(.9 x .1) against sqrt(.5 x .5)
     assert detectable_difference(698, 0.5, repeats=3, design_effect=4) == pytest.approx(0.1, rel=1e-3)
 
@@ -64,6 +68,20 @@ def test_one_failure_more_misses_the_bound_by_statsmodels(n, bound):
     lower = [proportion_confint(n - f, n, alpha=0.1, method="beta")[0] for f in range(n + 1)]
 
     assert most == (sum(low >= bound for low in lower) - 1 if lower[0] >= bound else None)
+
+
+def test_a_bound_met_exactly_is_met():
+    at = exact_bound(60, 64, "lower")
+
+    assert (allowed_failures(64, at), allowed_failures(64, math.nextafter(at, 1))) == (4, 3)
+
+
+def test_power_with_resemblance_by_hand():
+    """Four outcomes at a half with design effect 2: rates are uniform, so that every number of failures is as likely."""
+    most = allowed_failures(4, 0.05, design_effect=2)
+
+    assert 0 < most < 4
+    assert power_of_gate(0.5, 4, 0.05, design_effect=2) == pytest.approx((most + 1) / 5)
 
 
 def test_resemblance_allows_fewer_failures():

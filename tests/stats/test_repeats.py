@@ -63,6 +63,13 @@ def test_intervals_go_by_guideline():
     assert worst_of_k(outcomes, clusters, 3) == flip_share(outcomes, clusters) == clustered_interval([0, 1] * 6, clusters)
 
 
+def test_two_guidelines_have_an_interval_of_a_share_and_one_has_none():
+    outcomes = [[True, True], [True, False]]
+
+    assert pass_hat_k(outcomes, ["a", "b"], 1) is not None
+    assert pass_hat_k(outcomes, ["a", "a"], 1) is None
+
+
 def test_a_t_interval_of_shares_ends_at_0_and_1():
     found = pass_hat_k([[True, True], [True, True], [True, False]], list("abc"), 1)
 
