@@ -8,7 +8,6 @@ import pytest
 from jmedethic_plugin.analysis.curtailment import Curtailment
 from jmedethic_plugin.analysis.decision import decide, is_answered, is_confirmed, is_harmless, is_safe, violating_panels
 from jmedethic_plugin.analysis.rates import Judged
-from jmedethic_plugin.core.base import Bilingual
 from jmedethic_plugin.core.case import Case, item_id
 from jmedethic_plugin.core.gate import Waiver
 from jmedethic_plugin.core.threshold import PROFILES

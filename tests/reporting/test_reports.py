@@ -8,8 +8,6 @@ from jmedethic_plugin.analysis.summary import summarize
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.text import is_invisible
 from jmedethic_plugin.core.threshold import PROFILES
-from jmedethic_plugin.core.transcript import Reply
-from jmedethic_plugin.reporting.html import render_html
 from jmedethic_plugin.reporting.markdown import render_markdown
 from jmedethic_plugin.reporting.text import rate_text, summary_lines, visible
 from tests.conftest import make_turn

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, jeffreys_interval, wilson_interval
+from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, wilson_interval
 from jmedethic_plugin.stats.order import quartiles
 
 

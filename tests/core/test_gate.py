@@ -64,7 +64,7 @@ def test_a_gate_is_read_back_as_it_was_written():
 )
 def test_names_stand_once_and_an_approval_has_a_date(changed):
     with pytest.raises(ValueError, match=r"every case once|approved_by and approved_on together"):
-        Gate(**RELEASE | changed)
+        Gate(**AS_READ | changed)
 
 
 def test_an_approved_gate_with_exceptions():
