@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,11 @@ from jmedethic_plugin.corpus.loading import load_corpus
 from tests.postgresql import postgresql_server, postgresql_url
 
 __all__ = ["postgresql_server", "postgresql_url"]
+
+# pytester forgets, after a test, what the test was the first to import, and NumPy cannot be imported a second time in one process.
+for _name in ("numpy", "scipy.stats", "sqlalchemy", "pandas", "pyarrow", "matplotlib"):
+    with suppress(ImportError):
+        import_module(_name)
 
 settings.register_profile("suite", deadline=None)  # a slow machine, or the first import of SciPy, is no failure
 settings.load_profile("suite")
