@@ -122,7 +122,10 @@ class Ledger:
     def _open(self) -> None:
         try:
             if self.is_shared:
-                metadata.create_all(self._engine)
+                # Two machines that open a new ledger at once would both create its tables.
+                with self._engine.begin() as connection:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(5746023)"))
+                    metadata.create_all(connection)
             else:
                 with self._engine.begin() as connection:
                     if not sa.inspect(connection).has_table("meta"):
