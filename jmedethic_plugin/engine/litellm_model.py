@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -29,6 +26,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # a project that turns warnings into errors could not import litellm
     import litellm
     from litellm import exceptions as provider_errors
+    from litellm.litellm_core_utils.litellm_logging import Logging
+    from litellm.main import base_llm_http_handler
 
 litellm.suppress_debug_info = True
 litellm.telemetry = False
@@ -39,7 +38,9 @@ BAD_RELEASES = {"1.82.7", "1.82.8"}
 """Releases of 24 March 2026 that carried a credential stealer."""
 
 _BARE_RELEASE = "1.106."
-"""Releases whose call without its decorator is known to work (the tests go over HTTP); any other is called as it is published."""
+"""Releases whose provider and HTTP client are known to work when called directly (the tests go over HTTP); any other is called as it is published."""
+
+_VLLM = litellm.HostedVLLMChatConfig()
 
 _TRANSIENT_STATUS = {408, 409, 500, 502, 504}
 _OVERLOADED_STATUS = {503, 529}
@@ -53,27 +54,6 @@ _EMPTY_ACCOUNT_MARKS = ("insufficient_quota", "credit balance is too low")
 _VERSION = re.compile(r"[-:](?:\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{2}-\d{4}|\d{3,8})$")
 # An address on the own machine needs no key.
 _PLACEHOLDER_KEY = "not-needed"
-
-
-_INLINE: ContextVar[bool] = ContextVar("inline", default=False)
-
-
-class _Executor(ThreadPoolExecutor):
-    """The loop's thread pool, but for work that only prepares a call.
-
-    LiteLLM prepares each asynchronous call in the loop's default executor. Two hand-overs between threads that hold the same interpreter lock
-    cost more than the work itself, so on the one route that is known to do nothing blocking there it is done at once.
-    """
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if not _INLINE.get():
-            return super().submit(fn, *args, **kwargs)
-        done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as exc:  # as a thread would hand it over
-            done.set_exception(exc)
-        return done
 
 
 class LiteLlmModel:
@@ -109,22 +89,15 @@ class LiteLlmModel:
         self._timeout_s = timeout_s
         self._served_as = served_as
         self._price = price
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._api_key = self._check()
         self._route = model_id
         self._call = litellm.acompletion
         provider, _, name = model_id.partition("/")
-        self._is_light = provider == "openai" and api_base is not None
-        if self._is_light:
-            # The same OpenAI protocol without the openai SDK in between: two thirds of the CPU time (benchmarks/README.md).
+        if provider == "openai" and api_base is not None and version("litellm").startswith(_BARE_RELEASE):
+            # The same OpenAI protocol without the openai SDK in between, called directly: a third of the CPU time (benchmarks/README.md).
             self._route = f"hosted_vllm/{name}"
             self._api_key = self._api_key or os.environ.get("OPENAI_API_KEY")
-            # LiteLLM prices each reply and searches its table by pattern for a name it does not know. The numbers are not used.
-            free = dict.fromkeys(("input_cost_per_token", "output_cost_per_token"), 1e-12)
-            free |= dict.fromkeys(("cache_creation_input_token_cost", "cache_read_input_token_cost"), 0.0)
-            litellm.register_model({self._route: {"litellm_provider": "hosted_vllm", "mode": "chat", **free}})
-            if version("litellm").startswith(_BARE_RELEASE):
-                self._call = _bare_acompletion
+            self._call = _bare_acompletion
         self._takes_json = "response_format" in (litellm.get_supported_openai_params(self._route) or [])
         # A server of one's own may know nothing of schemas and would answer with an error.
         self._takes_schema = self._takes_json and api_base is None and litellm.supports_response_schema(model_id)
@@ -164,7 +137,6 @@ class LiteLlmModel:
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
         """One try: an answer, a refusal by the provider, or a failure with its kind."""
         started = time.monotonic()
-        self._use_executor()
         try:
             response = await asyncio.wait_for(self._call(**self._request(messages, sampling)), self._timeout_s + 5)
             return self._from_response(response, latency_s=time.monotonic() - started)
@@ -172,15 +144,6 @@ class LiteLlmModel:
             raise
         except Exception as exc:  # every provider error becomes an outcome; nothing measured may be lost to an unknown class
             return _from_error(exc, latency_s=time.monotonic() - started)
-
-    def _use_executor(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            if not isinstance(getattr(loop, "_default_executor", None), _Executor):
-                loop.set_default_executor(_Executor(thread_name_prefix="jmedethic-call"))
-        # Each call runs in a task of its own, whose context nobody else sees.
-        _INLINE.set(self._is_light)
 
     def _request(self, messages: tuple[Message, ...], sampling: Sampling) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -262,24 +225,23 @@ class LiteLlmEmbedder(LiteLlmModel):
         )  # fmt: skip
 
 
-async def _bare_acompletion(*, model: str, messages: list[dict[str, Any]], **request: Any) -> Any:
-    """LiteLLM's call without its decorator, which caches, prices and logs; none of it is used here, and it takes a third of the CPU time."""
-    from litellm.litellm_core_utils.litellm_logging import Logging
+async def _bare_acompletion(*, model: str, messages: list[Any], num_retries: int, max_retries: int, **request: Any) -> Any:
+    """LiteLLM's provider, its HTTP client and its reading of replies and errors, without the two functions above them.
 
+    Those price, cache, log and look for tools, bridges and routers; none of it is used here, and it takes more than half of the CPU time of a call.
+    """
     provider, _, name = model.partition("/")
-    log = Logging(
-        model=name,
-        messages=messages,
-        stream=False,
-        call_type="acompletion",
-        start_time=datetime.now(UTC),
-        litellm_call_id="",
-        function_id="",
-    )
-    return await _UNDECORATED(model=name, custom_llm_provider=provider, messages=messages, litellm_logging_obj=log, **request)
-
-
-_UNDECORATED = inspect.unwrap(litellm.acompletion)
+    now = datetime.now(UTC)
+    log = Logging(model=name, messages=messages, stream=False, call_type="acompletion", start_time=now, litellm_call_id="", function_id="")
+    connection = {name: request.pop(name) for name in ("api_base", "api_key", "timeout")}
+    try:
+        # What is left goes over the wire as it is: an OpenAI-compatible server takes OpenAI's own names.
+        return await base_llm_http_handler.completion(
+            model=name, messages=messages, custom_llm_provider=provider, acompletion=True, optional_params=request, litellm_params={},
+            model_response=litellm.ModelResponse(), encoding=None, logging_obj=log, provider_config=_VLLM, **connection,
+        )  # fmt: skip
+    except Exception as exc:
+        raise litellm.exception_type(model=name, original_exception=exc, custom_llm_provider=provider) from exc
 
 
 def known_price(model_id: str) -> Price | None:

@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,9 +111,14 @@ def guideline_material(guideline: Guideline, language: Language) -> dict[str, An
     }  # fmt: skip
 
 
+_KEPT_LENGTH = 2000
+_short_neutral = lru_cache(maxsize=4096)(neutralise)
+
+
 def _neutral(value: Any, line_start: str) -> Any:
     if isinstance(value, str):
-        text = neutralise(value)
+        # Guidelines, requests and earlier turns come again with every turn; only long replies are not worth keeping.
+        text = _short_neutral(value) if len(value) <= _KEPT_LENGTH else neutralise(value)
         return line_start + text.replace("\n", "\n" + line_start) if line_start else text
     if isinstance(value, list):
         return [_neutral(item, line_start) for item in value]
