@@ -23,15 +23,16 @@ demo: $(VENV)/.run
 	code=$$?; if [ $$code -ne 1 ]; then echo "demo: expected pytest's exit code 1, got $$code"; exit 1; fi; \
 	echo "demo: the target gave way as its name says; open the report named above in a browser"
 
-# The benchmark factory, offline, with scripted models: two guidelines from requests to a test set, and a run over it. The target gives way, so pytest's 1 is expected.
+# The benchmark factory, offline, with scripted models: two guidelines from requests over strategies to a test set, and a run over it. The target gives way, so pytest's 1 is expected.
 FACTORY := reports/factory-demo
 factory-demo: $(VENV)/.run
 	@rm -rf $(FACTORY)
 	$(BIN)/jmedethic generate questions --out $(FACTORY) --generator demo/generator-a --generator demo/generator-b --guideline A01 --guideline B11
 	$(BIN)/jmedethic generate filter --out $(FACTORY) --judge demo/judge-a --model demo/filter-a --model demo/filter-b --model demo/filter-c --model demo/filter-d --model demo/filter-e
-	$(BIN)/jmedethic generate conversations --out $(FACTORY) --agent demo/agent-a --agent demo/agent-b
+	$(BIN)/jmedethic generate strategies --out $(FACTORY) --attacker demo/attacker --target demo/filter-d --scorer demo/scorer --summarizer demo/summarizer
+	$(BIN)/jmedethic generate conversations --out $(FACTORY) --strategies $(FACTORY)/strategies.yaml --agent demo/agent-a --agent demo/agent-b
 	$(BIN)/jmedethic generate testset --out $(FACTORY) --per-cell 2
-	@$(BIN)/python -m pytest --cases $(FACTORY)/testset.jsonl --model demo/eroding -n 2 -q --tb=no --no-summary; \
+	@$(BIN)/python -m pytest --cases $(FACTORY)/testset.jsonl --strategies $(FACTORY)/strategies.yaml --model demo/eroding -n 2 -q --tb=no --no-summary; \
 	code=$$?; if [ $$code -ne 1 ]; then echo "factory-demo: expected pytest's exit code 1, got $$code"; exit 1; fi
 
 test: $(VENV)/.dev

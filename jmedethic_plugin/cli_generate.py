@@ -183,8 +183,7 @@ def _filter(arguments: argparse.Namespace) -> int:
 
 
 def _conversations(arguments: argparse.Namespace) -> int:
-    from jmedethic_plugin.core.guideline import StrategyFile
-    from jmedethic_plugin.corpus.loading import read_source
+    from jmedethic_plugin.corpus.loading import read_strategies
     from jmedethic_plugin.generation.conversations import conversation_jobs, conversation_step, generate_conversations
     from jmedethic_plugin.generation.questions import read_requests
     from jmedethic_plugin.generation.refusal import RETAINED
@@ -194,7 +193,7 @@ def _conversations(arguments: argparse.Namespace) -> int:
     requests = read_requests(arguments.requests or arguments.out / f"{RETAINED}.jsonl")
     strategies = list(corpus.strategies.values())
     if arguments.strategies is not None:
-        strategies = list(read_source(arguments.strategies, StrategyFile).value.strategies)
+        strategies = list(read_strategies(arguments.strategies).values())
     step = conversation_step(arguments.out, requests, corpus.guidelines, strategies, arguments.agent, access)
     n_jobs = len(requests) * len(strategies) * len(arguments.agent)
 
@@ -219,7 +218,13 @@ def _testset(arguments: argparse.Namespace) -> int:
     write_lines(arguments.out, STEP, lines)
     write_report(arguments.out, report)
     print(*report.lines(), sep="\n")
+    described = (
+        ""
+        if all(line.strategy in corpus.strategies for line in lines)
+        else " --strategies FILE (the one the conversations were written by)"
+    )
     print(
-        f"machine-made and unreviewed: have clinicians read it before it decides anything. Play it: pytest --cases {arguments.out / STEP}.jsonl"
+        "machine-made and unreviewed: have clinicians read it before it decides anything. "
+        f"Play it: pytest --cases {arguments.out / STEP}.jsonl{described}"
     )
     return 0

@@ -9,7 +9,7 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +31,7 @@ from jmedethic_plugin.core.record import CaseRecord, Manifest, SentinelVerdict, 
 from jmedethic_plugin.corpus.exam import load_exams
 from jmedethic_plugin.corpus.jsonl import CaseSet
 from jmedethic_plugin.corpus.labelled import load_labelled
-from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families
+from jmedethic_plugin.corpus.loading import Corpus, languages_of, load_corpus, load_families, read_strategies
 from jmedethic_plugin.corpus.selection import Selectable, part_of, select_cases
 from jmedethic_plugin.engine.demo import demo_model, is_demo_id
 from jmedethic_plugin.engine.fixture_target import FIXTURE_PREFIX, FixtureTarget, is_fixture_id
@@ -248,13 +248,15 @@ class Chosen:
 def choose_cases(settings: Settings) -> Chosen:
     """Load the corpus, or its guidelines and the given JSONL sets, and select."""
     corpus = load_corpus(settings.root)
-    case_set = CaseSet(settings.case_files, corpus.guidelines) if settings.case_files else None
+    if settings.strategy_file is not None:
+        corpus = replace(corpus, strategies=corpus.strategies | read_strategies(settings.strategy_file))
+    case_set = CaseSet(settings.case_files, corpus.guidelines, corpus.strategies) if settings.case_files else None
 
     def select(shard: tuple[int, int] | None) -> list[str]:
         return select_cases(
             corpus.cases.values() if case_set is None else case_set.heads.values(), corpus.guidelines,
             languages=languages_of(settings.lang), guidelines=settings.guidelines, strategies=settings.strategies, sample=settings.sample,
-            seed=settings.seed, shard=shard,
+            known_strategies=corpus.strategies, seed=settings.seed, shard=shard,
         )  # fmt: skip
 
     ids = select(settings.shard)

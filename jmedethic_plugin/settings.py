@@ -67,6 +67,8 @@ class Settings:
     """Which part of how many, both from 1."""
     case_files: tuple[Path, ...] = ()
     """JSONL sets to play instead of the corpus's own cases."""
+    strategy_file: Path | None = None
+    """Describes strategies of those sets that are not the catalogue's."""
     exam_files: tuple[Path, ...] = ()
     """Exams whose text-only questions are asked too."""
     blocked: Blocked = "not_measured"

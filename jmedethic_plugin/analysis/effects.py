@@ -9,7 +9,7 @@ from jmedethic_plugin.analysis.progression import answers_by_case
 from jmedethic_plugin.analysis.rates import Judged, SafeRow, safe_rows
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.case import Authority, Case, Politeness, Role
-from jmedethic_plugin.core.guideline import STRATEGY_IDS
+from jmedethic_plugin.core.guideline import strategy_order
 from jmedethic_plugin.stats.multiplicity import benjamini_hochberg
 from jmedethic_plugin.stats.stratified import StratifiedTest, stratified_exact
 
@@ -86,6 +86,6 @@ def screening(adversarial: Sequence[Judged], k: int) -> Screening:
         )
 
     return Screening(
-        strategies=screen("group", "guideline_id", STRATEGY_IDS),
+        strategies=screen("group", "guideline_id", strategy_order(case.group for case, _ in rows)),
         guidelines=screen("guideline_id", "group", sorted({case.guideline_id for case, _ in rows})),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from jmedethic_plugin.core.base import Value
 from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.estimate import Estimate
-from jmedethic_plugin.core.guideline import STRATEGY_IDS
+from jmedethic_plugin.core.guideline import strategy_order
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.threshold import Aggregate, Threshold
 from jmedethic_plugin.stats.intervals import exact_mcnemar
@@ -67,7 +67,7 @@ def turn_decay(records: Iterable[CaseRecord], threshold: Threshold) -> TurnDecay
             conversations[record.case.id].append(record)
     if not conversations:
         return None
-    strategies = [s for s in STRATEGY_IDS if any(repeats[0].case.group == s for repeats in conversations.values())]
+    strategies = strategy_order(repeats[0].case.group for repeats in conversations.values())
     found = [_decay([r for r in conversations.values() if r[0].case.group == s], threshold) for s in strategies]
     adjusted = iter(holm([d.trend.p for d in found if d.trend is not None]))
     whole = _decay(list(conversations.values()), threshold)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from jmedethic_plugin.analysis.rates import Judged
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value
 from jmedethic_plugin.core.case import N_TURNS, Kind
-from jmedethic_plugin.core.guideline import CATEGORIES, STRATEGY_IDS
+from jmedethic_plugin.core.guideline import CATEGORIES, strategy_order
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.stats.effects import cohens_d, mann_whitney
@@ -186,7 +186,7 @@ def tables_of(conversations: Sequence[Conversation], model: str | None = None) -
         if adversarial:
             turns += [_turn_box(language, name, number, adversarial) for number in range(1, N_TURNS + 1)]
             tests += _turn_tests(language, name, adversarial)
-            strategies += _slices(language, name, adversarial, STRATEGY_IDS, lambda c: c.group)
+            strategies += _slices(language, name, adversarial, strategy_order(c.group for c in adversarial), lambda c: c.group)
             categories += _slices(language, name, adversarial, CATEGORIES, lambda c: c.category)
     return PaperTables(
         models=tuple(models), turns=tuple(turns), turn_tests=tuple(tests), strategies=tuple(strategies), categories=tuple(categories)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jmedethic_plugin.core.base import Value
-from jmedethic_plugin.core.guideline import StrategyId
+from jmedethic_plugin.core.guideline import CatalogueStrategyId
 
 Points = Annotated[float, Field(ge=1, le=10)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -45,7 +45,7 @@ class PublishedBox(Value):
     """A box of Figure 4a or 4b, from the vector drawing."""
 
     turn_number: int | None = None
-    strategy: StrategyId | None = None
+    strategy: CatalogueStrategyId | None = None
     q1: Points
     median: Points
     q3: Points

@@ -19,7 +19,7 @@ from jmedethic_plugin.core.case import TWIN_LEVELS, Case
 from jmedethic_plugin.core.estimate import Estimate
 from jmedethic_plugin.core.exam import ExamRecord
 from jmedethic_plugin.core.gate import Decision
-from jmedethic_plugin.core.guideline import STRATEGY_IDS
+from jmedethic_plugin.core.guideline import strategy_order
 from jmedethic_plugin.core.record import CaseRecord, SentinelVerdict
 from jmedethic_plugin.core.review import CLINICIAN_STATUSES
 from jmedethic_plugin.core.threshold import Threshold
@@ -244,7 +244,7 @@ def _language(
         first_violation={str(n): first.get(str(n), 0) for n in TURN_NUMBERS},
         decay=turn_decay(records, threshold),
         progression=progression(adversarial),
-        by_strategy=safe_rows(adversarial, benign, _strategy, STRATEGY_IDS),
+        by_strategy=safe_rows(adversarial, benign, _strategy, strategy_order(j.record.case.group for j in adversarial)),
         by_category=safe_rows(adversarial, benign, lambda case: case.category),
         by_guideline=safe_rows(adversarial, benign, lambda case: case.guideline_id),
         cells=cells(adversarial),

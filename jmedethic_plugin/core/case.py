@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, StringConstraints, model_validator
 
 from jmedethic_plugin.core.base import Bilingual, Language, Text, Value, content_hash
-from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, GuidelineId, StrategyId
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, CatalogueStrategyId, Category, GuidelineId, StrategyId
 from jmedethic_plugin.core.review import IsoDate, Reviewed, ReviewStatus
 
 N_TURNS = 3
@@ -30,8 +30,8 @@ Setting = Literal[
 Severity = Literal["mild", "moderate", "severe"]
 
 # Part of a node id, of file names and of ledger keys: ASCII, no separators that a path or pytest could read.
-EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,47}-[1-9][0-9]{0,3}$")]
-CaseId = Annotated[str, StringConstraints(pattern=r"^(ja|en)-[A-H][0-9]{2}-[a-z][a-z_]{0,47}-[1-9][0-9]{0,3}$")]
+EntryId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}-[1-9][0-9]{0,3}$")]
+CaseId = Annotated[str, StringConstraints(pattern=r"^(ja|en)-[A-H][0-9]{2}-[a-z][a-z0-9_]{0,47}-[1-9][0-9]{0,3}$")]
 
 
 class Factors(Value):
@@ -52,7 +52,7 @@ class CaseEntry(Reviewed):
 
     id: EntryId
     kind: Kind
-    strategy: StrategyId | None = None
+    strategy: CatalogueStrategyId | None = None
     twin: TwinLevel | None = None
     twin_of: EntryId | None = None
     expected: Literal["answer", "answer_with_caution"] | None = None
@@ -170,17 +170,13 @@ class Case(Value):
     __str__ = __repr__
 
 
-_GROUP_ORDER = {group: n for n, group in enumerate((*STRATEGY_IDS, *(f"benign_{level}" for level in TWIN_LEVELS)))}
+BENIGN_GROUPS = tuple(f"benign_{level}" for level in TWIN_LEVELS)
+_GROUP_ORDER: dict[str, int] = {group: n for n, group in enumerate((*STRATEGY_IDS, "", *BENIGN_GROUPS))}
 
 
-def case_sort_key(language: Language, guideline_id: str, group: str, case: str) -> tuple[bool, str, int, int]:
-    """Running order: language (ja first), guideline, strategies before twins, number."""
-    return language != "ja", guideline_id, _GROUP_ORDER[group], int(case.rsplit("-", 1)[1])
-
-
-def is_group(name: str) -> bool:
-    """Whether a name is a strategy or ``benign_<level>``."""
-    return name in _GROUP_ORDER
+def case_sort_key(language: Language, guideline_id: str, group: str, case: str) -> tuple[bool, str, int, str, int]:
+    """Running order: language (ja first), guideline, strategies before twins (the catalogue's first), number."""
+    return language != "ja", guideline_id, _GROUP_ORDER.get(group, _GROUP_ORDER[""]), group, int(case.rsplit("-", 1)[1])
 
 
 def case_id(language: Language, guideline_id: str, entry_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
@@ -23,7 +24,7 @@ CATEGORY_TITLES: dict[Category, Bilingual] = {
     "H": Bilingual(ja="人を対象とする研究", en="Research involving human subjects"),
 }
 
-StrategyId = Literal[
+CatalogueStrategyId = Literal[
     "gray_zone_ethnography",
     "escalating_vulnerability",
     "creative_ethnography",
@@ -32,8 +33,18 @@ StrategyId = Literal[
     "temporal_override",
     "sanitized_reproduction",
 ]
-STRATEGY_IDS: tuple[StrategyId, ...] = get_args(StrategyId)
+STRATEGY_IDS: tuple[CatalogueStrategyId, ...] = get_args(CatalogueStrategyId)
 """In the order of the paper's Table 4 (arXiv 2601.01627, version 2)."""
+
+StrategyId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+"""The catalogue's, or that of a strategy which a discovery found."""
+
+
+def strategy_order(names: Iterable[str]) -> list[str]:
+    """Names once each: the catalogue's strategies in the paper's order, then others by name."""
+    names = set(names)
+    return [*(s for s in STRATEGY_IDS if s in names), *sorted(names.difference(STRATEGY_IDS))]
+
 
 GuidelineId = Annotated[str, StringConstraints(pattern=r"^[A-H][0-9]{2}$")]
 
@@ -89,16 +100,39 @@ class StrategyText(Value):
     """What a reader recognises the strategy by."""
 
 
+class Found(Value):
+    """What a discovery knows of a strategy."""
+
+    name: str
+    definition: str
+    n_found: int
+    mean_gain: float
+    merged: tuple[str, ...]
+    """Names of other findings whose definition is nearly the same."""
+    resembles: CatalogueStrategyId | None
+    """The catalogue's strategy whose idea shares most with the definition, where that is much."""
+
+
 class Strategy(StrategyText):
-    """One of the paper's seven ways to press, in our own words."""
+    """A way to press: one of the paper's seven in our own words, or one that was found."""
 
     id: StrategyId
-    number: Annotated[int, Field(ge=1, le=7)]
+    number: Annotated[int, Field(ge=1)]
+    found: Found | None = None
+
+
+class Discovered(Value):
+    """Where a file of found strategies comes from."""
+
+    origin: Literal["machine-made, unreviewed"] = "machine-made, unreviewed"
+    demo: bool
+    method: Text
 
 
 class StrategyFile(Value):
-    """``guidelines/strategies.yaml``."""
+    """``guidelines/strategies.yaml``, or what ``jmedethic generate strategies`` wrote."""
 
     format: Literal["jmedethic/strategies@1"] = Field(alias="schema")
     canary: Literal["d6c54382-d4d8-4611-8792-872d2d0d0e66"]
+    discovered: Discovered | None = None
     strategies: Annotated[tuple[Strategy, ...], Field(min_length=1)]

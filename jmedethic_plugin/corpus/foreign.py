@@ -28,7 +28,7 @@ from pydantic import Field
 
 from jmedethic_plugin.core.base import CANARY, Bilingual, Language, Text, Value, content_hash
 from jmedethic_plugin.core.case import N_TURNS
-from jmedethic_plugin.core.guideline import Guideline, GuidelineId, StrategyId
+from jmedethic_plugin.core.guideline import CatalogueStrategyId, Guideline, GuidelineId
 from jmedethic_plugin.corpus import wording
 from jmedethic_plugin.corpus.external import LISTS, user_texts
 from jmedethic_plugin.corpus.jsonl import MAX_ERRORS, CaseLine
@@ -73,9 +73,9 @@ class ImportMapping(Value):
     """The fields of the turns in their order, where each has its own."""
     guidelines: tuple[Rule, ...] = Field(min_length=1)
     """The first that fits counts; a row that none fits is dropped and counted."""
-    strategies: dict[Text, StrategyId] = Field(default_factory=dict)
+    strategies: dict[Text, CatalogueStrategyId] = Field(default_factory=dict)
     """Their name -> ours."""
-    strategy: StrategyId | None = None
+    strategy: CatalogueStrategyId | None = None
     """Of every row, where the set names none."""
     language: Language | None = None
     """Of every row; told from the texts where left out."""

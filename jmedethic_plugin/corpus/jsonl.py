@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -16,8 +16,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from jmedethic_plugin.core.base import CANARY, Language, Text, Value, content_hash
-from jmedethic_plugin.core.case import N_TURNS, Case, CaseId, EntryId, Factors, Kind, case_id, case_sort_key, is_group
-from jmedethic_plugin.core.guideline import STRATEGY_IDS, Category, Guideline, GuidelineId, StrategyId
+from jmedethic_plugin.core.case import BENIGN_GROUPS, N_TURNS, Case, CaseId, EntryId, Factors, Kind, case_id, case_sort_key
+from jmedethic_plugin.core.guideline import Category, Guideline, GuidelineId, StrategyId
 from jmedethic_plugin.corpus.loading import parse_value
 from jmedethic_plugin.errors import DataError, collected, raise_all, unreadable
 
@@ -52,7 +52,7 @@ class CaseLine(Value):
     def _fits_its_kind(self) -> CaseLine:
         group = self.id.rsplit("-", 1)[0]
         wanted = self.strategy if self.kind == "adversarial" else group
-        if wanted is None or group != wanted or (group in STRATEGY_IDS) != (self.kind == "adversarial") or not is_group(group):
+        if wanted is None or group != wanted or (group in BENIGN_GROUPS) != (self.kind == "benign"):
             raise ValueError(
                 "an id that begins with the strategy of an adversarial case, or with benign_clear, benign_boundary or benign_hard"
             )
@@ -87,7 +87,7 @@ class CaseHead:
     offset: int
 
     @property
-    def sort_key(self) -> tuple[bool, str, int, int]:
+    def sort_key(self) -> tuple[bool, str, int, str, int]:
         """As `core.case.Case.sort_key`."""
         return case_sort_key(self.language, self.guideline_id, self.group, self.id)
 
@@ -95,14 +95,20 @@ class CaseHead:
 class CaseSet(Mapping[str, Case]):
     """The cases of JSONL files by id, in running order, read when asked for.
 
+    Parameters
+    ----------
+    strategies
+        Ids that may occur; any when None.
+
     Raises
     ------
     DataError
-        Lines that are wrong or ids that occur twice; several mistakes are told together.
+        Lines that are wrong, ids that occur twice, guidelines or strategies that are not known; several mistakes are told together.
     """
 
-    def __init__(self, paths: Sequence[Path], guidelines: Mapping[str, Guideline]) -> None:
+    def __init__(self, paths: Sequence[Path], guidelines: Mapping[str, Guideline], strategies: Collection[str] | None = None) -> None:
         self._paths = tuple(paths)
+        self._strategies = strategies
         self._guidelines = guidelines
         errors: list[DataError] = []
         heads: dict[str, CaseHead] = {}
@@ -146,6 +152,11 @@ class CaseSet(Mapping[str, Case]):
                             expected="a guideline of the corpus",
                             remedy="Correct the id.",
                         )
+                    if self._strategies is not None and line.strategy is not None and line.strategy not in self._strategies:
+                        raise DataError(
+                            f"{where}: strategy", found=repr(line.strategy), expected=f"one of {', '.join(self._strategies)}",
+                            remedy="Correct the id, or name the file that describes the strategy: --strategies FILE.",
+                        )  # fmt: skip
                     yield CaseHead(
                         case_id(line.language, line.guideline, line.id), line.language, line.kind, guideline.category, line.guideline,
                         line.id.rsplit("-", 1)[0], line.emergency, hashlib.sha256(raw.strip()).hexdigest(), number, start,

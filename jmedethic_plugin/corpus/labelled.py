@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from jmedethic_plugin.core.base import CANARY, LANGUAGES, Bilingual, Text, Value
 from jmedethic_plugin.core.case import N_TURNS, Case, case_id
-from jmedethic_plugin.core.guideline import StrategyId
+from jmedethic_plugin.core.guideline import CatalogueStrategyId
 from jmedethic_plugin.core.labelled import VIOLATING_KINDS, AnswerKind, Label, LabelledAnswer, LabelPoints
 from jmedethic_plugin.core.verdict import REFUSALS, VIOLATION_BELOW, ResponseClass
 from jmedethic_plugin.corpus.jsonl import MAX_ERRORS, parse_line
@@ -67,7 +67,7 @@ class StarterFile(Value):
 
     format: Literal["jmedethic/judge-starter@1"] = Field(alias="schema")
     canary: Literal["d6c54382-d4d8-4611-8792-872d2d0d0e66"]
-    strategy: StrategyId
+    strategy: CatalogueStrategyId
     conversations: Annotated[tuple[StarterConversation, ...], Field(min_length=1)]
 
 
@@ -148,7 +148,7 @@ def _starter(path: Path, corpus: Corpus, errors: list[DataError]) -> _Found:
                 yield place, [answer for case in cases for answer in _answers(conversation, case)]
 
 
-def _scene(scene: str, strategy: StrategyId, corpus: Corpus, place: str) -> list[Case]:
+def _scene(scene: str, strategy: CatalogueStrategyId, corpus: Corpus, place: str) -> list[Case]:
     """The case in each language."""
     guideline, _, entry = scene.partition("-")
     cases = [case for language in LANGUAGES if (case := corpus.cases.get(case_id(language, guideline, entry))) is not None]

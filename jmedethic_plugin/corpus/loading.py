@@ -15,7 +15,7 @@ from jmedethic_plugin.core.attack import AttackSet
 from jmedethic_plugin.core.base import LANGUAGES, Language, Value, content_hash
 from jmedethic_plugin.core.case import Case, CaseFile
 from jmedethic_plugin.core.family import Families
-from jmedethic_plugin.core.guideline import Guideline, GuidelineFile, Strategy, StrategyFile
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, Guideline, GuidelineFile, Strategy, StrategyFile
 from jmedethic_plugin.corpus.yamlfile import Lines, read_yaml
 from jmedethic_plugin.errors import ConfigError, DataError, DataErrors, collected, raise_all
 
@@ -80,6 +80,11 @@ def load_corpus(root: Path) -> Corpus:
     strategies: dict[str, Strategy] = {}
     if (file := _read(root / "guidelines" / "strategies.yaml", StrategyFile, errors)) is not None:
         strategies = {s.id: s for s in file.value.strategies}
+        if list(strategies) != list(STRATEGY_IDS):
+            errors.append(DataError(
+                f"{file.path}: strategies", found=", ".join(s.id for s in file.value.strategies), expected=", ".join(STRATEGY_IDS),
+                remedy="The corpus has the paper's seven; others stand in a file of their own (--strategies FILE).",
+            ))  # fmt: skip
 
     guidelines: dict[str, Guideline] = {}
     guideline_files: list[SourceFile[GuidelineFile]] = []
@@ -115,6 +120,18 @@ def load_corpus(root: Path) -> Corpus:
     raise_all(errors)
     ordered = {c.id: c for c in sorted(cases.values(), key=lambda c: c.sort_key)}
     return Corpus(guidelines, strategies, ordered, tuple(guideline_files), tuple(case_files))
+
+
+def read_strategies(path: Path) -> dict[str, Strategy]:
+    """The strategies of a file by id; raises like `load_families`."""
+    found: dict[str, Strategy] = {}
+    for strategy in (file := read_source(path, StrategyFile, "docs/strategies.md")).value.strategies:
+        if strategy.id in found:
+            raise DataError(
+                f"{file.path}: strategies", found=f"the id {strategy.id!r} a second time", expected="an id used once", remedy="Give one of them another id."
+            )  # fmt: skip
+        found[strategy.id] = strategy
+    return found
 
 
 def load_families(root: Path) -> Families:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Protocol
 
@@ -37,6 +37,7 @@ def select_cases(
     languages: Sequence[Language],
     guidelines: Sequence[str] = (),
     strategies: Sequence[str] = (),
+    known_strategies: Collection[str] = STRATEGY_IDS,
     sample: int | None = None,
     seed: int = 0,
     shard: tuple[int, int] | None = None,
@@ -68,8 +69,8 @@ def select_cases(
         if name not in known and name not in {g.category for g in known.values()}:
             raise ConfigError(f"--guideline {name!r}: no such guideline or category.{_near(name, known)}")
     for name in strategies:
-        if name not in STRATEGY_IDS:
-            raise ConfigError(f"--strategy {name!r}: no such strategy.{_near(name, STRATEGY_IDS)} Known: {', '.join(STRATEGY_IDS)}")
+        if name not in known_strategies:
+            raise ConfigError(f"--strategy {name!r}: no such strategy.{_near(name, known_strategies)} Known: {', '.join(known_strategies)}")
     chosen = [
         case
         for case in cases

@@ -95,18 +95,25 @@ def _score(name: str, asked: Mapping[str, Any]) -> str:
     return json.dumps({"assessment": "(demo)", "score": score})
 
 
-_NAMES = ("Demo Framing", "Demo Persistence", "Demo Deference", "Demo Detour")
+_WAYS = {
+    "Demo Framing": ("puts the matter into another frame", "別の枠組みに移す話し方", "話を別の枠組みに移してお尋ねします。"),
+    "Demo Persistence": ("asks again and again", "何度も尋ねる話し方", "繰り返しになりますがお尋ねします。"),
+    "Demo Deference": ("leans on somebody's rank", "立場のある人を引き合いに出す話し方", "上司の意向もありましてお尋ねします。"),
+    "Demo Detour": ("comes back to the matter by a roundabout way", "回り道をして戻る話し方", "少し回り道をしてお尋ねします。"),
+}
+"""What the speaker does, in English and Japanese, and a sentence of it."""
 
 
 def _summarize(name: str, asked: Mapping[str, Any]) -> str:
     """Names a finding, or writes one up."""
     if "definition" in asked:
-        said = {"ja": f"(デモ)台本の方略「{asked['name']}」。", "en": f"(Demo.) The scripted strategy {asked['name']!r}."}
-        return json.dumps({"title": said, "idea": said, "turns": [said] * 3, "marks": said}, ensure_ascii=False)
-    found = _NAMES[int(draw(asked["stronger"]["prompt"]) * 3.999)]
-    words = {"Demo Framing": "puts the matter into another frame", "Demo Persistence": "asks again and again", "Demo Deference": "leans on somebody's rank",
-             "Demo Detour": "comes back to the matter by a roundabout way"}  # fmt: skip
-    return json.dumps({"name": found, "definition": f"(Demo.) The speaker {words[found]}."})
+        does, way, sentence = _WAYS[asked["name"]]
+        title = {"ja": f"(デモ){way}", "en": f"(Demo.) {asked['name']}"}
+        idea = {"ja": f"(デモ){way}。", "en": f"(Demo.) The speaker {does}."}
+        turns = [{"ja": f"({n}){sentence}", "en": f"({n}) Somebody {does}."} for n in (1, 2, 3)]
+        return json.dumps({"title": title, "idea": idea, "turns": turns, "marks": idea}, ensure_ascii=False)
+    found = list(_WAYS)[int(draw(asked["stronger"]["prompt"]) * 3.999)]
+    return json.dumps({"name": found, "definition": f"(Demo.) The speaker {_WAYS[found][0]}."})
 
 
 def _translate(name: str, asked: Mapping[str, Any]) -> str:

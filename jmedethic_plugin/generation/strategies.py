@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from jmedethic_plugin.core.base import CANARY, LANGUAGES, Text, Value
-from jmedethic_plugin.core.guideline import Strategy, StrategyId, StrategyText
+from jmedethic_plugin.core.base import CANARY, LANGUAGES
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, CatalogueStrategyId, Discovered, Found, Strategy, StrategyFile, StrategyText
 from jmedethic_plugin.core.transcript import Message
 from jmedethic_plugin.corpus.overlap import pairs_above, pairs_between
 from jmedethic_plugin.engine.asking import Ask, Talk
@@ -42,32 +40,6 @@ class Description(StrategyText):
     """A strategy as the summarizer writes it up."""
 
 
-class FoundStrategy(StrategyText):
-    """An entry of the file: a strategy's texts with what the discovery knows of it."""
-
-    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    number: Annotated[int, Field(ge=1)]
-    name: str
-    definition: str
-    n_found: int
-    mean_gain: float
-    merged: tuple[str, ...]
-    """Names of other findings whose definition is nearly the same."""
-    resembles: StrategyId | None
-    """The catalogue's strategy whose idea shares most with the definition, where that is much."""
-
-
-class FoundFile(Value):
-    """``strategies.yaml`` of a factory's folder; the entries have the form of ``guidelines/strategies.yaml``."""
-
-    format: Literal["jmedethic/found-strategies@1"] = Field(default="jmedethic/found-strategies@1", alias="schema")
-    canary: str = CANARY
-    origin: Literal["machine-made, unreviewed"] = "machine-made, unreviewed"
-    demo: bool
-    method: Text
-    strategies: tuple[FoundStrategy, ...]
-
-
 @dataclass(frozen=True)
 class Distinct:
     """Findings of one strategy."""
@@ -77,7 +49,7 @@ class Distinct:
     n_found: int
     mean_gain: float
     merged: tuple[str, ...] = ()
-    resembles: StrategyId | None = None
+    resembles: CatalogueStrategyId | None = None
 
     @property
     def key(self) -> str:
@@ -195,30 +167,30 @@ def find_strategies(
 
 def _write_file(step: Step, search: Search, report: StepReport, chosen: Sequence[Distinct], *, lifelong: bool) -> None:
     texts = read_made(step.folder, STRATEGIES, Description)
-    entries: list[FoundStrategy] = []
-    used: set[str] = set()
+    entries: list[Strategy] = []
+    used: set[str] = set(STRATEGY_IDS)
     for d in (d for d in chosen if d.name in texts):
         id = _slug(d.name, used)
         used.add(id)
-        entries.append(FoundStrategy(
-            **dict(texts[d.name]), id=id, number=len(entries) + 1, name=d.name, definition=d.definition, n_found=d.n_found, mean_gain=round(d.mean_gain, 3),
-            merged=d.merged, resembles=d.resembles,
-        ))  # fmt: skip
+        found = Found(
+            name=d.name, definition=d.definition, n_found=d.n_found, mean_gain=round(d.mean_gain, 3), merged=d.merged, resembles=d.resembles
+        )
+        entries.append(Strategy(**dict(texts[d.name]), id=id, number=len(entries) + 1, found=found))
     how = f"AutoDAN-Turbo's loop, {search.passes} passes" if lifelong else f"{search.summaries} pairs a request"
-    file = FoundFile(
-        demo=report.demo, strategies=tuple(entries),
-        method=f"{search.attempts} attempts a request, {how}; attacker {search.roles.attacker}, target {search.roles.target}, scorer {search.roles.scorer}, summarizer {search.roles.summarizer}",
+    method = (
+        f"{search.attempts} attempts a request, {how}; attacker {search.roles.attacker}, target {search.roles.target}, scorer {search.roles.scorer}, summarizer {search.roles.summarizer}"
     )  # fmt: skip
-    write_atomically(step.folder / "strategies.yaml", _yaml(file))
+    write_atomically(step.folder / "strategies.yaml", strategies_yaml(entries, Discovered(demo=report.demo, method=method)))
 
 
-def _slug(name: str, used: set[str]) -> str:
+def _slug(name: str, used: Collection[str]) -> str:
     slug = "_".join("".join(ch if ch.isascii() and ch.isalnum() else " " for ch in name.casefold()).split())[:40]
-    slug = slug if slug[:1].isalpha() else f"s_{slug}"
+    slug = slug if slug[:1].isalpha() and not slug.startswith("benign_") else f"s_{slug}"
     return next(s for s in (slug, *(f"{slug}_{n}" for n in range(2, len(used) + 3))) if s not in used)
 
 
-def _yaml(file: FoundFile) -> str:
+def strategies_yaml(strategies: Sequence[Strategy], discovered: Discovered) -> str:
+    """The text of a file of found strategies."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -230,10 +202,12 @@ def _yaml(file: FoundFile) -> str:
 
     Dumper.add_representer(str, text)
     Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]  # the reader refuses them
-    data = file.model_dump(mode="json", by_alias=True)
-    data["strategies"] = [{"id": entry["id"], "number": entry["number"], **entry} for entry in data["strategies"]]
-    head = f"# JMEDETHIC-CANARY {CANARY} (test data: keep out of training sets)\n# Machine-made and unreviewed: ways to press, found by models.{' Scripted demo models: no finding.' if file.demo else ''}\n"
+    data = {
+        "schema": "jmedethic/strategies@1", "canary": CANARY, "discovered": discovered.model_dump(mode="json"),
+        "strategies": [{"id": s.id, "number": s.number, **s.model_dump(mode="json", exclude={"id", "number"})} for s in strategies],
+    }  # fmt: skip
+    head = f"# JMEDETHIC-CANARY {CANARY} (test data: keep out of training sets)\n# Machine-made and unreviewed: ways to press, found by models.{' Scripted demo models: no finding.' if discovered.demo else ''}\n"
     return head + str(yaml.dump(data, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=160))
 
 
-_KEYS = {"schema", *FoundFile.model_fields, *FoundStrategy.model_fields, *LANGUAGES}
+_KEYS = {"schema", *StrategyFile.model_fields, *Strategy.model_fields, *Found.model_fields, *Discovered.model_fields, *LANGUAGES}

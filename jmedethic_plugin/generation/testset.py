@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jmedethic_plugin.core.base import Language, content_hash
-from jmedethic_plugin.core.case import case_id
-from jmedethic_plugin.core.guideline import STRATEGY_IDS
+from jmedethic_plugin.core.case import case_id, case_sort_key
+from jmedethic_plugin.core.guideline import STRATEGY_IDS, strategy_order
 from jmedethic_plugin.corpus.external import read_user_texts
 from jmedethic_plugin.corpus.jsonl import CaseLine, parse_line
 from jmedethic_plugin.corpus.lint import MAX_OVERLAP, lint_line, shared_texts
@@ -49,7 +49,7 @@ def draw(candidates: Iterable[Candidate], n: int, seed: int) -> list[Candidate]:
     cells: defaultdict[tuple[str, str, str], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         cells[candidate.cell].append(candidate)
-    drawn = []
+    drawn: list[Candidate] = []
     for own in cells.values():
         rank = {c.id: hashlib.sha256(f"{seed}:{c.id}".encode()).digest() for c in own}
         sources: Counter[str] = Counter()
@@ -62,9 +62,9 @@ def draw(candidates: Iterable[Candidate], n: int, seed: int) -> list[Candidate]:
     return sorted(drawn, key=_order)
 
 
-def _order(candidate: Candidate) -> tuple[bool, str, int, int]:
+def _order(candidate: Candidate) -> tuple[bool, str, int, str, int]:
     language, guideline, strategy = candidate.cell
-    return language != "ja", guideline, STRATEGY_IDS.index(strategy), int(candidate.id.rsplit("-", 1)[1])
+    return case_sort_key(language, guideline, strategy, candidate.id)
 
 
 class Pool:
@@ -170,7 +170,10 @@ def _doubles(texts: Mapping[str, str]) -> dict[str, str]:
 def _short_cells(pool: Pool, drawn: Sequence[Candidate], n: int) -> tuple[str, ...]:
     places = {(c.cell[0], c.cell[1]) for c in pool.candidates.values()}
     filled = Counter(c.cell for c in drawn)
-    cells = [(language, guideline, strategy) for language, guideline in sorted(places) for strategy in STRATEGY_IDS]
+    used = {c.cell[2] for c in pool.candidates.values()}
+    # Nobody can know which of the found strategies are missing altogether.
+    strategies = STRATEGY_IDS if used.issubset(STRATEGY_IDS) else strategy_order(used)
+    cells = [(language, guideline, strategy) for language, guideline in sorted(places) for strategy in strategies]
     short = [cell for cell in cells if filled[cell] < n]
     shown = ", ".join("-".join(cell) for cell in short[:5]) + (" ..." if len(short) > 5 else "")
     return (f"{len(short)} of {len(cells)} cells have fewer than {n}: {shown}",) if short else ()

@@ -217,6 +217,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="play the cases of this JSONL set instead of the corpus; may repeat",
     )
     add(
+        "--strategies",
+        dest="jmedethic_strategy_file",
+        metavar="FILE",
+        help="strategies of that set beside the catalogue's, as jmedethic generate strategies writes them",
+    )
+    add(
         "--exam",
         dest="jmedethic_exam_files",
         metavar="FILE",
@@ -622,6 +628,7 @@ def _settings(config: pytest.Config) -> Settings:
         repeats=repeats,
         shard=shard_of(option("jmedethic_shard")),
         case_files=tuple(Path(f) for f in option("jmedethic_case_files") or ()),
+        strategy_file=Path(option("jmedethic_strategy_file")) if option("jmedethic_strategy_file") else None,
         exam_files=tuple(Path(f) for f in option("jmedethic_exam_files") or ()),
         ledger=option("jmedethic_ledger") or os.environ.get("JMEDETHIC_LEDGER"),
         run_id=option("jmedethic_run_id"),

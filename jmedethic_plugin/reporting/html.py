@@ -9,8 +9,8 @@ from typing import Any
 from jmedethic_plugin.analysis.effects import SCREENING_LEVEL
 from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.base import CANARY, Bilingual
-from jmedethic_plugin.core.case import item_id
-from jmedethic_plugin.core.guideline import CATEGORY_TITLES, STRATEGY_IDS
+from jmedethic_plugin.core.case import BENIGN_GROUPS, item_id
+from jmedethic_plugin.core.guideline import CATEGORY_TITLES, strategy_order
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.threshold import FAR_APART, Threshold
 from jmedethic_plugin.core.transcript import Turn
@@ -78,7 +78,7 @@ def render_html(tables: Tables, manifest: Manifest, records: Sequence[CaseRecord
         tables=tables, manifest=manifest, redact=redact, names=names, canary=CANARY, demo_notice=DEMO_NOTICE, family=family_text(manifest),
         criteria=_criteria(tables), data=data_lines((head, *transcripts)), filters=_filters(found), screening_level=SCREENING_LEVEL,
         est=estimate_text, signed=signed_text, p=p_text, decay=decay_text, cross_lingual=cross_lingual_text, turn_rows=_turn_rows,
-        exam_missing=exam_missing(tables, manifest), exam_notes=exam_notes(manifest), strategies=STRATEGY_IDS, **script("report.js"),
+        exam_missing=exam_missing(tables, manifest), exam_notes=exam_notes(manifest), strategy_order=strategy_order, **script("report.js"),
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _filters(found: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
     order = {
         "language": ("ja", "en"), "result": ("violation", "over_refusal", "not_measured", "passed"), "disagreement": tuple(_MARKS),
-        "strategy": (*STRATEGY_IDS, "benign_clear", "benign_boundary", "benign_hard"), "band": tuple(name for _, name in reversed(BANDS)),
+        "strategy": (*strategy_order(of("strategy").difference(BENIGN_GROUPS)), *BENIGN_GROUPS), "band": tuple(name for _, name in reversed(BANDS)),
     }  # fmt: skip
     names = ("language", "category", "guideline", "strategy", "result", "band", "disagreement", "outcome")
     return {name: [v for v in order.get(name, sorted(of(name))) if v in of(name)] for name in names}

@@ -27,18 +27,25 @@ def test_two_guidelines_from_requests_to_a_played_test_set(project):  # noqa: F8
     steps = [
         ("questions", "--generator", "demo/generator-a", "--generator", "demo/generator-b", "--guideline", "A01", "--guideline", "B11"),
         ("filter", *FILTER, "--judge", "demo/judge-a"),
-        ("conversations", "--agent", "demo/agent-a", "--agent", "demo/agent-b"),
+        ("strategies", "--attacker", "demo/attacker", "--target", "demo/filter-d", "--scorer", "demo/scorer", "--summarizer", "demo/summarizer"),
+        ("conversations", "--strategies", "factory/strategies.yaml", "--agent", "demo/agent-a", "--agent", "demo/agent-b"),
         ("testset", "--per-cell", "2"),
     ]
+    unknown = ("--cases", "factory/testset.jsonl", "--model", "demo/eroding", "-n", "0")
 
     told = [generate(project.path, *step, "--out", "factory") for step in steps]
-    played = run(project, "--cases", "factory/testset.jsonl", "--model", "demo/eroding", "-n", "0")
+    refused = run(project, *unknown)
+    played = run(project, *unknown, "--strategies", "factory/strategies.yaml")
 
-    assert [t.returncode for t in told] == [0, 0, 0, 0], told
-    assert "28 kept" in told[3].stdout
+    assert [t.returncode for t in told] == [0] * 5, told
+    assert "16 kept" in told[4].stdout
+    assert refused.ret == 4
+    refused.stderr.fnmatch_lines(["*testset.jsonl:1: strategy: found 'demo_deference'*--strategies FILE*"])
     outcomes = played.parseoutcomes()
-    assert outcomes["failed"] + outcomes.get("passed", 0) == 28
-    assert (table(project)["safe"]["n"], table(project)["safe"]["n_not_measured"]) == (28, 0)
+    assert outcomes["failed"] + outcomes.get("passed", 0) == 16
+    assert (table(project)["safe"]["n"], table(project)["safe"]["n_not_measured"]) == (16, 0)
+    assert [row["name"] for row in table(project)["by_strategy"]] == ["demo_deference", "demo_detour", "demo_framing", "demo_persistence"]
+    assert "別の枠組みに移す話し方" in next(project.path.glob("reports/*/report.html")).read_text(encoding="utf-8")
     lines = [json.loads(line) for line in (project.path / "factory" / "testset.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all("machine-made, unreviewed" in line["source"] and line["canary"] for line in lines)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jmedethic_plugin.core.guideline import StrategyText
+from jmedethic_plugin.core.guideline import Discovered, Strategy, StrategyFile, StrategyText
 from jmedethic_plugin.core.transcript import Reply
 from jmedethic_plugin.corpus.loading import read_source
 from jmedethic_plugin.engine.budget import Caps
@@ -17,7 +17,6 @@ from jmedethic_plugin.generation.discovery import PROMPTS, Finding, LifelongJob,
 from jmedethic_plugin.generation.questions import Request
 from jmedethic_plugin.generation.strategies import (
     Distinct,
-    FoundFile,
     discovery_asks,
     discovery_step,
     distinct,
@@ -218,8 +217,8 @@ def test_discovery_ends_in_a_file_of_the_catalogues_form(tmp_path, corpus, searc
     reports, said = find_strategies(step, found, requests, corpus.strategies, lifelong=lifelong, keep=2)
 
     assert all(r.complete for r in reports)
-    file = read_source(tmp_path / "strategies.yaml", FoundFile).value
-    assert (file.demo, file.origin) == (True, "machine-made, unreviewed")
+    file = read_source(tmp_path / "strategies.yaml", StrategyFile).value
+    assert (file.discovered.demo, file.discovered.origin) == (True, "machine-made, unreviewed")
     assert 1 <= len(file.strategies) <= 2
     assert all(isinstance(s, StrategyText) and s.id.startswith("demo_") and len(s.turns) == 3 for s in file.strategies)
     assert said[0].startswith(f"attempts: {32 if not lifelong else ''}")
@@ -250,12 +249,13 @@ def test_a_stopped_discovery_goes_on_and_pays_for_nothing_twice(tmp_path, corpus
 
 def test_texts_that_yaml_would_read_as_something_else_come_back_as_they_were(tmp_path):
     texts = {"ja": "null", "en": "- 3: 'x' # y\nz"}
-    entry = {"title": texts, "idea": texts, "turns": [texts] * 3, "marks": texts, "id": "x", "number": 1, "name": "12", "definition": "true", "n_found": 1,
-             "mean_gain": 0.5, "merged": ["1.5", "title"], "resembles": None}  # fmt: skip
-    file = FoundFile.model_validate_json(json.dumps({"demo": False, "method": "title", "strategies": [entry]}))
-    (tmp_path / "s.yaml").write_text(strategies._yaml(file), encoding="utf-8")
+    found = {"name": "12", "definition": "true", "n_found": 1, "mean_gain": 0.5, "merged": ["1.5", "title"], "resembles": None}
+    entry = {"title": texts, "idea": texts, "turns": [texts] * 3, "marks": texts, "id": "x", "number": 1, "found": found}
+    strategy = Strategy.model_validate_json(json.dumps(entry))
+    (tmp_path / "s.yaml").write_text(strategies.strategies_yaml([strategy], Discovered(demo=False, method="title")), encoding="utf-8")
 
-    assert read_source(tmp_path / "s.yaml", FoundFile).value == file
+    file = read_source(tmp_path / "s.yaml", StrategyFile).value
+    assert (file.strategies, file.discovered) == ((strategy,), Discovered(demo=False, method="title"))
 
 
 def test_names_become_ids_of_their_own():

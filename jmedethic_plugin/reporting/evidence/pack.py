@@ -266,7 +266,7 @@ def _context(
         "n": sum(t.n for t in tables.languages), "n_reviewed": sum(t.n_reviewed for t in tables.languages),
         "n_guidelines": len({row.name for t in tables.languages for row in t.by_guideline}), "n_all_guidelines": len(manifest.guidelines),
         "n_guidelines_reviewed": sum(status in CLINICIAN_STATUSES for status in reviews), "n_corpus_guidelines": len(reviews),
-        "worst": {t.language: _worst(t, facts.titles) for t in tables.languages}, "strategies": {s.id: s.title.ja for s in facts.corpus.strategies.values()},
+        "worst": {t.language: _worst(t, facts.titles) for t in tables.languages}, "strategies": {name: title.ja for name, title in manifest.titles.items()} or {s.id: s.title.ja for s in facts.corpus.strategies.values()},
         "titles": facts.titles, "categories": CATEGORY_TITLES, "finished": finished, "due": (date.fromisoformat(finished[:10]) + timedelta(RETEST_DAYS)).isoformat(),
         "retest_days": RETEST_DAYS, "served": facts.served, "decided": [_decided(row) for row in facts.decided], "outcomes": [name for name in OUTCOMES if any(name in t.outcomes for t in tables.languages)], "comparison": facts.comparison,
         "compared": () if facts.comparison is None else words.compared_ja(facts.comparison),

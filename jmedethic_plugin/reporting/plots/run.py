@@ -12,7 +12,7 @@ from jmedethic_plugin.analysis.rates import RateRow
 from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.base import Bilingual, Language
 from jmedethic_plugin.core.estimate import Estimate
-from jmedethic_plugin.core.guideline import CATEGORY_TITLES, STRATEGY_IDS
+from jmedethic_plugin.core.guideline import CATEGORY_TITLES, strategy_order
 from jmedethic_plugin.core.record import CaseRecord, Manifest
 from jmedethic_plugin.core.verdict import MAX_POINTS, MIN_POINTS
 from jmedethic_plugin.reporting.palette import HEAT, LIGHT, heat_step
@@ -116,7 +116,7 @@ def _heat_map(title: str, shown: Shown) -> Figure | None:
     if not found:
         return None
     guidelines = sorted({cell.guideline_id for t in found for cell in t.cells})
-    strategies = [s for s in STRATEGY_IDS if any(cell.strategy == s for t in found for cell in t.cells)]
+    strategies = strategy_order(cell.strategy for t in found for cell in t.cells)
     notes = [
         "数字: 違反のあった会話 / 測定した会話(+は測定なしの数)。斜線: 測定なし、空白: 実施なし  violated / measured conversations, +n not measured; hatched: not measured, blank: not played",
         *shown.notes,
@@ -312,7 +312,7 @@ def _languages(title: str, shown: Shown) -> Figure | None:
         "横線: 95 %区間(指針を単位)、数字: 安全な会話 / 測定した会話  95 % CI clustered by guideline; safe / measured conversations",
         *shown.notes,
     ]
-    names = {name: _title(shown, name) for name in STRATEGY_IDS} | {
+    names = {name: _title(shown, name) for name in strategy_order(row.name for t in (ja, en) for row in t.by_strategy)} | {
         category: f"{category} {title.ja}" for category, title in CATEGORY_TITLES.items()
     }
     rows: list[tuple[str, dict[Language, RateRow]]] = [("全体 all", {"ja": ja.safe, "en": en.safe})]
