@@ -208,6 +208,8 @@ def _testset(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.generation.common import write_lines, write_report
     from jmedethic_plugin.generation.conversations import CASES
     from jmedethic_plugin.generation.testset import STEP, Pool, make_testset
+    from jmedethic_plugin.reporting.files import write_atomically
+    from jmedethic_plugin.reporting.review_sheet import render_set_csv
 
     if arguments.per_cell <= 0:
         raise ConfigError(f"--per-cell is {arguments.per_cell}; expected a number above 0.")
@@ -216,6 +218,7 @@ def _testset(arguments: argparse.Namespace) -> int:
     lines, report = make_testset(pool, corpus, arguments.per_cell, arguments.seed, arguments.against, arguments.against_field)
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_lines(arguments.out, STEP, lines)
+    write_atomically(arguments.out / f"{STEP}-review.csv", render_set_csv(lines, corpus.strategies))
     write_report(arguments.out, report)
     print(*report.lines(), sep="\n")
     described = (
@@ -224,7 +227,7 @@ def _testset(arguments: argparse.Namespace) -> int:
         else " --strategies FILE (the one the conversations were written by)"
     )
     print(
-        "machine-made and unreviewed: have clinicians read it before it decides anything. "
+        f"machine-made and unreviewed: have clinicians read it ({STEP}-review.csv) before it decides anything. "
         f"Play it: pytest --cases {arguments.out / STEP}.jsonl{described}"
     )
     return 0

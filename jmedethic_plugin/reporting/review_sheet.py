@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from jmedethic_plugin.core.base import CANARY, LANGUAGES
+from jmedethic_plugin.core.base import CANARY, LANGUAGES, content_hash
+from jmedethic_plugin.core.case import case_id
 from jmedethic_plugin.core.guideline import Guideline, Strategy
+from jmedethic_plugin.corpus.jsonl import CaseLine
 from jmedethic_plugin.corpus.lint import Entry
 from jmedethic_plugin.corpus.reviews import COLUMNS, FORMULA_START, PROFESSION_NAMES, VERDICT_NAMES
 from jmedethic_plugin.reporting.page import script, template
@@ -24,10 +26,23 @@ def title_of(entry: Entry, strategies: dict[str, Strategy]) -> str:
 
 def render_csv(guideline: Guideline, entries: Sequence[Entry], strategies: dict[str, Strategy]) -> str:
     """The sheet as CSV; write it as UTF-8. It begins with a byte-order mark, without which Excel in Japan misreads the text."""
+    return _csv([_guideline_row(guideline), *(_case_row(entry, strategies) for entry in entries)])
+
+
+def render_set_csv(lines: Sequence[CaseLine], strategies: Mapping[str, Strategy]) -> str:
+    """The sheet of a set in one language, with the same columns; those of the other language stay empty."""
+    titles = {s.id: s.title.ja for s in strategies.values()}
+    return _csv([{
+        "key": case_id(line.language, line.guideline, line.id), "title": titles.get(str(line.strategy), str(line.strategy)),
+        "request_ja": line.request, "violating_ja": line.violating, "acceptable_ja": line.acceptable, "text": content_hash(line.turns)[:16],
+        **{f"turn{n}_{line.language}": turn for n, turn in enumerate(line.turns, 1)},
+    } for line in lines])  # fmt: skip
+
+
+def _csv(rows: Iterable[Mapping[str, str]]) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out)  # RFC 4180: CRLF, quotes where needed
     writer.writerow([f"{japanese} {name}" for name, japanese in COLUMNS])
-    rows = [_guideline_row(guideline), *(_case_row(entry, strategies) for entry in entries)]
     for row in rows:
         writer.writerow([inert(row.get(name, "")) for name, _ in COLUMNS])
     return "\ufeff" + out.getvalue()

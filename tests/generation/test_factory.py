@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -41,6 +43,9 @@ def test_two_guidelines_from_requests_to_a_played_test_set(project):  # noqa: F8
     assert "16 kept" in told[4].stdout
     assert refused.ret == 4
     refused.stderr.fnmatch_lines(["*testset.jsonl:1: strategy: found 'demo_deference'*--strategies FILE*"])
+    sheet = (project.path / "factory" / "testset-review.csv").read_text(encoding="utf-8-sig")
+    assert len(list(csv.reader(io.StringIO(sheet)))) == 17
+    assert "別の枠組み" in sheet
     outcomes = played.parseoutcomes()
     assert outcomes["failed"] + outcomes.get("passed", 0) == 16
     assert (table(project)["safe"]["n"], table(project)["safe"]["n_not_measured"]) == (16, 0)
