@@ -19,7 +19,6 @@ from jmedethic_plugin.testing.server import LoopbackServer
 from tests.plugin.test_runs import FEW, http_args, project, run, start, summary, the_run  # noqa: F401  # the fixture is used by its name
 
 SOME = ("--guideline", "B11", "--guideline", "C02", "--guideline", "G01", "--lang", "both")
-N_KILLS = 10  # in each of the five settings: fifty moments
 SLOTS = 6
 
 
@@ -54,11 +53,11 @@ def only_run(project):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    ("over_http", "workers", "seed"),
-    [(False, [], 1), (False, ["-n", "2"], 2), (True, [], 3), (True, ["-n", "2"], 4), (True, [], 5)],
-    ids=["demo", "demo-xdist", "http", "http-xdist", "http-again"],
+    ("over_http", "workers", "n_kills", "seed"),
+    [(False, [], 15, 1), (False, ["-n", "2"], 15, 2), (True, [], 10, 3), (True, ["-n", "2"], 10, 4)],  # fifty moments
+    ids=["demo", "demo-xdist", "http", "http-xdist"],
 )
-def test_kill_at_random_moments_changes_nothing(project, corpus, over_http, workers, seed):  # noqa: F811
+def test_kill_at_random_moments_changes_nothing(project, corpus, over_http, workers, n_kills, seed):  # noqa: F811
     rng = random.Random(seed)
     run(project, "--model", "demo/eroding", *SOME)
     whole = summary(the_run(project))["tables"]
@@ -68,11 +67,11 @@ def test_kill_at_random_moments_changes_nothing(project, corpus, over_http, work
         model = http_args(server) if over_http else ("--model", "demo/eroding")
         args = (*model, *SOME, "--max-in-flight", str(SLOTS), "--run-id", "r", *workers)
         total = 9 * 60
-        for kill in range(N_KILLS):
+        for kill in range(n_kills):
             resume = ("--resume", "r") if (only_run(project) and (only_run(project) / "run.json").exists()) else ()
             command = [a for a in args if a not in ("--run-id", "r")] if resume else args
             before = recorded(only_run(project)) if resume else 0
-            wanted = before + rng.randint(0, (total - before) // (N_KILLS - kill))
+            wanted = before + rng.randint(0, (total - before) // (n_kills - kill))
             process = start(project, *command, *resume)
             wait(lambda wanted=wanted: (f := only_run(project)) is not None and recorded(f) >= wanted, process)
             time.sleep(rng.random() * 0.05)
@@ -86,7 +85,7 @@ def test_kill_at_random_moments_changes_nothing(project, corpus, over_http, work
     assert paid_twice(the_run(project)) == []
     if over_http:
         again = sum(server.stats.answered.values()) - total
-        assert 0 <= again <= N_KILLS * 2 * SLOTS  # replies on the wire, and on their way to the disk, when the run was killed
+        assert 0 <= again <= n_kills * 2 * SLOTS  # replies on the wire, and on their way to the disk, when the run was killed
         assert len(server.stats.answered) == total
 
 
