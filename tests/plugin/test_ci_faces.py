@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from jmedethic_plugin.testing.server import Faults, LoopbackServer
 from tests.judging.test_rejudge import command
-from tests.plugin.test_runs import FEW, project, run, the_run  # noqa: F401  # the fixture is used by its name
+from tests.planted import places_of
+from tests.plugin.test_runs import FEW, project, run, summary  # noqa: F401  # the fixture is used by its name
 
 GATE = Path(__file__).parents[2] / "gates" / "smoke.toml"
 JUDGES = ("--judge", "demo/judge-a", "--judge", "demo/judge-b")
@@ -111,20 +114,49 @@ def test_parts_say_nothing_and_the_merge_tells_and_counts_the_run_before(project
     assert command(project, "gate", "reports/two").ret == joined.ret
 
 
-def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # noqa: F811
-    secrets = ["sk-planted-in-the-environment", "sk-planted-in-the-address", "sk-planted-in-the-query"]
-    monkeypatch.setenv("OPENAI_API_KEY", secrets[0])
-    with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.3)) as server:
-        address = server.url.replace("://", f"://user:{secrets[1]}@")
-        result = run(
-            project, "--model", "openai/eroding", "--api-base", server.url, "--judge", "openai/judge-a", "--judge", "openai/judge-b",
-            "--judge-api-base", f"{address}?api_key={secrets[2]}", *FEW, "-k", "sanitized or temporal",
-            "--alluredir", "allure", "--junitxml", "junit.xml", "--show-text", "--max-minutes", "0.05",
-        )  # fmt: skip
+# Every face that is made after a run, in one process, as `jmedethic` would in many.
+FACES = """
+import sys
+from jmedethic_plugin.cli import main
+for arguments in sys.stdin.read().splitlines():
+    print("ended", arguments.split()[0], main(arguments.split()), file=sys.stderr, flush=True)
+"""
 
-    assert the_run(project)
-    for secret in secrets:
-        assert secret not in result.stdout.str() + result.stderr.str()
-        for path in project.path.rglob("*"):
-            if path.is_file():
-                assert secret.encode() not in path.read_bytes(), path
+
+def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # noqa: F811
+    keys = {name: f"sk-{name}+/=Zq-{digits}" for name, digits in (
+        ("environment", "Xk29dPq7Lm40"), ("unused", "Rw83nVb5Ty61"), ("query", "Hj57sFc2Ge98"), ("user", "Uo14mKx6Ad35"), ("ledger", "Zi72bQt8Np03"),
+    )}  # fmt: skip
+    monkeypatch.setenv("OPENAI_API_KEY", keys["environment"])
+    monkeypatch.setenv("ANTHROPIC_API_KEY", keys["unused"])
+    shutil.copy(GATE, project.path / "gate.toml")
+    loud = ("--show-text", "-l", "--tb=long", "-rA", "-n", "0")
+    with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.1)) as server:  # these tell the request's address and headers
+        address = f"{server.url}?api_key={quote(keys['query'], safe='')}"
+        refused = address.replace("://", f"://user:{quote(keys['user'], safe='')}@")  # the client does not take two credentials at once
+        openai = ("--model", "openai/eroding", "--judge", "openai/judge-a", "--judge", "openai/judge-b")
+        judged = (*openai, "--api-base", address, "--judge-api-base", address)
+        unjudged = (*openai, "--api-base", address, "--judge-api-base", refused, *FEW, "-k", "sanitized or temporal", "--max-minutes", "0.05")
+        faces = ("--alluredir", "allure", "--junitxml")
+        said = [
+            run(project, *judged, "--gate", "gate.toml", "--run-id", "judged", *faces, "junit.xml", *loud),
+            run(project, *unjudged, "--run-id", "unjudged", *faces, "unjudged.xml", *loud),
+        ]
+        commands = [
+            "report --redact reports/judged", "report --redact reports/unjudged", "queue --show-text reports/judged", "evidence --with-text reports/judged",
+            "plots reports/judged", "gate reports/judged", "compare reports/judged reports/judged --json compare.json --markdown compare.md",
+            *(f"export reports/judged --format {name}" for name in ("jsonl", "csv", "parquet", "inspect", "sarif", "hf")),
+            f"rejudge reports/unjudged --judge openai/judge-a --judge openai/judge-b --judge-api-base {address} --run-id again",
+            f"generate questions --out factory --generator openai/generator-a --guideline B11 --per-guideline 2 --api-base {address}",
+            f"report reports/judged --ledger postgresql+psycopg://user:{quote(keys['ledger'], safe='')}@127.0.0.1:1/none",
+        ]  # fmt: skip
+        said.append(project.run(sys.executable, "-c", FACES, stdin="\n".join(commands).encode()))
+
+    told = "\n".join(part for result in said for part in (result.stdout.str(), result.stderr.str())).encode()
+    ends = [(line.split()[1], int(line.split()[2])) for line in said[-1].errlines if line.startswith("ended ")]
+    assert ends == [(line.split()[0], 0) for line in commands[:5]] + [("gate", 1)] + [(line.split()[0], 0) for line in commands[6:-1]] + [("report", 2)]
+    assert summary(project.path / "reports" / "judged")["tables"]["languages"][0]["outcomes"]["rejected"] > 0
+    files = [path for path in project.path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".html", ".md", ".json", ".xml", ".sqlite", ".parquet", ".png", ".svg", ".csv", ".sarif"}
+    places = [place for key in keys.values() for place in places_of(key, told, "terminal")]
+    assert places + [place for path in files for content in [path.read_bytes()] for key in keys.values() for place in places_of(key, content, str(path))] == []
