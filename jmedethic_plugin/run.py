@@ -199,7 +199,7 @@ class Run:
                 path.unlink()
             self.folder.rmdir()
 
-    def close(self, n_planned: int, n_questions: int = 0) -> Tables:
+    def close(self, n_planned: int, n_questions: int = 0, *, test: str | None = None) -> Tables:
         """Stop the engine and write the reports from what the ledger holds; returns their tables. Conversations and exam questions are counted apart."""
         failures = self.engine.drain() if self.engine.progress.n_done >= n_planned + n_questions else ()
         self.engine.stop()
@@ -217,7 +217,7 @@ class Run:
         card = self.manifest.judge_card
         self.manifest = self.manifest.model_copy(update={
             "judge_card": None if card is None else card.held_against(self.ledger.served()),
-            "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
+            "threshold": self.settings.threshold, "finished_at": _now(), "test": test or self.manifest.test, "n_planned": n_planned, "n_recorded": len(records),
             # Left out by the run's options, or by pytest's own.
             "n_deselected": self.n_left_out + max(0, len(self.item_ids) - len(self.questions) - n_planned), "n_questions": n_questions,
             "complete": len(records) >= n_planned and len(results.exam) >= n_questions and budget.stopped_by is None,

@@ -11,10 +11,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from allure_commons.utils import platform_label
 
 from jmedethic_plugin.testing.server import Faults, LoopbackServer
 from tests.judging.test_rejudge import command
 from tests.planted import places_of
+from tests.plugin.test_exam import JA
 from tests.plugin.test_runs import FEW, project, run, summary  # noqa: F401  # the fixture is used by its name
 
 GATE = Path(__file__).parents[2] / "gates" / "smoke.toml"
@@ -114,6 +116,49 @@ def test_parts_say_nothing_and_the_merge_tells_and_counts_the_run_before(project
     assert command(project, "gate", "reports/two").ret == joined.ret
 
 
+def told(folder):
+    """What Allure results tell, by name: without ids and times, tracebacks, and what is of the process that ran pytest."""
+
+    def of(item):
+        details = item.get("statusDetails", {}).get("message")
+        attachments = [(a["name"], a["type"], (folder / a["source"]).read_text(encoding="utf-8")) for a in item.get("attachments", [])]
+        return item["status"], details, attachments, [(step["name"], of(step)) for step in item.get("steps", [])]
+
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*-result.json")]
+    assert len({r["name"] + str(r["parameters"]) for r in results}) == len(results)
+    return {
+        r["parameters"][0]["value"]: (
+            r["name"], of(r), r["parameters"], r["historyId"], r["testCaseId"], r["fullName"], r["titlePath"],
+            {(label["name"], label["value"]) for label in r["labels"]
+             if label["name"] not in ("host", "thread") and label != {"name": "language", "value": platform_label()}},
+        )
+        for r in results
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_allure_results_are_made_again_from_the_ledger_and_twice_the_same(project, corpus, workers):  # noqa: F811
+    project.mkpydir("cases").joinpath("test_mine.py").write_text("def test_mine(case, judged):\n    judged.require()\n", encoding="utf-8")
+    with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.1)) as server:
+        run(
+            project, "cases/test_mine.py", "--model", "openai/eroding", "--api-base", server.url, *JUDGES, "--allow-related-judges", *FEW, "--repeats", "2",
+            f"--exam={JA}", "--alluredir", "during", "--run-id", "one", "-n", workers,
+        )  # fmt: skip
+
+    again = [command(project, "report", "reports/one", "--allure", name) for name in ("first", "second")]
+
+    assert [result.ret for result in again] == [0, 0]
+    during, first = told(project.path / "during"), told(project.path / "first")
+    assert {status for _, (status, *_), *_ in during.values()} == {"passed", "failed", "broken"}
+    assert len(during) == 25
+    assert first == during
+    files = [{path.name: path.read_bytes() for path in (project.path / name).iterdir()} for name in ("first", "second")]
+    assert files[0] == files[1]
+    assert {path.name for path in (project.path / "during").iterdir() if "-" not in path.name} == {name for name in files[0] if "-" not in name}
+    for result in (json.loads(content) for name, content in files[0].items() if name.endswith("-result.json")):
+        assert 0 <= result["stop"] - result["start"] < 600_000
+
+
 # Every face that is made after a run, in one process, as `jmedethic` would in many.
 FACES = """
 import sys
@@ -143,7 +188,7 @@ def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # no
             run(project, *unjudged, "--run-id", "unjudged", *faces, "unjudged.xml", *loud),
         ]
         commands = [
-            "report --redact reports/judged", "report --redact reports/unjudged", "queue --show-text reports/judged", "evidence --with-text reports/judged",
+            "report --redact --allure rebuilt reports/judged", "report --redact reports/unjudged", "queue --show-text reports/judged", "evidence --with-text reports/judged",
             "plots reports/judged", "gate reports/judged", "compare reports/judged reports/judged --json compare.json --markdown compare.md",
             *(f"export reports/judged --format {name}" for name in ("jsonl", "csv", "parquet", "inspect", "sarif", "hf")),
             f"rejudge reports/unjudged --judge openai/judge-a --judge openai/judge-b --judge-api-base {address} --run-id again",
