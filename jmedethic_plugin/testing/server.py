@@ -48,7 +48,7 @@ class Faults:
     dropped: float = 0.0
     wrong_model: float = 0.0
     bad_request: float = 0.0
-    """HTTP 400 that is no content filter."""
+    """HTTP 400 that is no content filter; as with some providers and proxies, its text and a header repeat the request's address and headers."""
     bad_verdict: float = 0.0
     """Judges only: prose instead of JSON."""
 
@@ -153,8 +153,7 @@ class LoopbackServer:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (request := await self._read(reader)) is not None:
-                path, body = request
-                if not await self._respond(path, body, writer):
+                if not await self._respond(*request, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, RuntimeError):
             pass  # the client is gone or the server stops
@@ -162,19 +161,21 @@ class LoopbackServer:
             writer.close()
 
     async def _read(self, reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
-        start = await reader.readline()
-        if not start:
+        """Head and body of the next request."""
+        head = [await reader.readline()]
+        if not head[0]:
             return None
         length = 0
         while (line := await reader.readline()) not in (b"\r\n", b""):
+            head.append(line)
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        return start.split()[1].decode("ascii", "replace"), await reader.readexactly(length)
+        return b"".join(head).decode("ascii", "replace"), await reader.readexactly(length)
 
-    async def _respond(self, path: str, raw: bytes, writer: asyncio.StreamWriter) -> bool:
+    async def _respond(self, head: str, raw: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False closes the connection without an answer."""
-        if not path.endswith("/chat/completions"):
+        if not head.split()[1].endswith("/chat/completions"):
             await _send(writer, 404, {"error": {"message": "only /v1/chat/completions is served"}})
             return True
         body = json.loads(raw)
@@ -187,11 +188,11 @@ class LoopbackServer:
         stats.in_flight += 1
         stats.peak_in_flight = max(stats.peak_in_flight, stats.in_flight)
         try:
-            return await self._answer(name, body, hashlib.sha256(raw).hexdigest(), writer)
+            return await self._answer(name, body, hashlib.sha256(raw).hexdigest(), head, writer)
         finally:
             stats.in_flight -= 1
 
-    async def _answer(self, name: str, body: dict[str, Any], digest: str, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, name: str, body: dict[str, Any], digest: str, head: str, writer: asyncio.StreamWriter) -> bool:
         model = self._models.get(name, self._models["steadfast"])
         fault = self._fault(digest, is_judge=isinstance(model, DemoJudge))
         self._seen[digest] += 1
@@ -210,7 +211,8 @@ class LoopbackServer:
             }
             await _send(writer, 400, {"error": error})
         elif fault == "bad_request":
-            await _send(writer, 400, {"error": {"message": "messages: too many", "type": "invalid_request_error", "code": "invalid_value"}})
+            error = {"message": f"messages: too many in {head}", "type": "invalid_request_error", "code": "invalid_value"}
+            await _send(writer, 400, {"error": error}, {"X-Request": " ".join(head.split())})
         elif fault == "malformed_json":
             await _send(writer, 200, b'{"id": "x", "choices": [')
         else:
