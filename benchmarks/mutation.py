@@ -31,7 +31,7 @@ EXAMPLES = 25
 """Of each property test."""
 
 GATE: dict[str, str] = {
-    "core/gate.py": "core/test_gate_rules.py corpus/test_gatefile.py",
+    "core/gate.py": "core/test_gate.py corpus/test_gatefile.py",
     "core/threshold.py": "core/test_threshold.py",
     "analysis/decision.py": "analysis/test_decision_bounds.py analysis/test_gating.py analysis/test_decision.py",
     "analysis/curtailment.py": "analysis/test_decision_bounds.py analysis/test_decision.py::test_curtailment_stops_only_what_can_no_longer_pass",
