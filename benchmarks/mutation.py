@@ -81,6 +81,8 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ("analysis/decision.py", "violations = [[MIN_POINTS if p < VIOLATION_BELOW else MAX_POINTS for p in row] for row in table]", "p < VIOLATION_BELOW", "p >= VIOLATION_BELOW"):
         "the two labels change places, and what is counted of them is only whether they are equal",
+    ("analysis/curtailment.py", "language: allowed_failures(n, gate.safety.min_rate, confidence=gate.safety.confidence) or 0", "0", "-1"):
+        "they are compared with only after a failure: the first is one too many either way",
     ("analysis/comparison.py", 'adversarial, benign = ([n for n in common if runs[0].cases[n].kind == kind] for kind in ("adversarial", "benign"))', "0", "1"):
         "the runs share these cases",
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
