@@ -88,8 +88,14 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
     ("stats/stratified.py", "p=min(1.0, float(chances[chances <= observed * _AS_LIKELY].sum())),", "chances <= observed * _AS_LIKELY", "chances < observed * _AS_LIKELY"):
         "the factor leaves no chance exactly there",
-    ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0", "observed > -1", "observed >= -1"):
+    ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else observed", "observed > -1", "observed >= -1"):
         "at -1 the lower end of the bracket is itself the root",
+    ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else observed", "observed - 1e-12", "observed + 1e-12"):
+        "the bracket may end on either side of the observed difference, only not at it",
+    ("stats/agreement.py", "if n_clusters > 1:", "n_clusters > 1", "n_clusters >= 1"):
+        "of one guideline nothing is kept either, for each measure asks for two again",
+    ("stats/correction.py", "if youden < MIN_YOUDEN:", "youden < MIN_YOUDEN", "youden <= MIN_YOUDEN"):
+        "never equal: a sum between 1 and 2, less 1, is a multiple of 2**-52, and 0.6 in floats is none",
 }  # fmt: skip
 """(module, line, original, mutant): why no test can tell them apart."""
 
