@@ -171,7 +171,7 @@ class LoopbackServer:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        return b"".join(head).decode("ascii", "replace"), await reader.readexactly(length)
+        return b"".join(head).decode("ascii", "backslashreplace"), await reader.readexactly(length)
 
     async def _respond(self, head: str, raw: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False closes the connection without an answer."""
