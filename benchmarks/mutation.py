@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import functools
+import importlib
 import importlib.abc
 import importlib.util
 import os
@@ -248,7 +250,9 @@ def main() -> None:
 
     import numpy, pydantic, pytest, scipy.optimize, scipy.special, scipy.stats, sqlalchemy, yaml  # noqa: E401, F401, I001  # loaded once for all forks
     import hypothesis
-    import statsmodels.stats.proportion  # noqa: F401
+    for peer in ("statsmodels.stats.proportion", "statsmodels.stats.multitest", "pingouin", "sklearn.metrics", "krippendorff"):
+        with contextlib.suppress(ImportError):  # their tests skip without them
+            importlib.import_module(peer)
 
     sys.path.insert(0, str(ROOT))
     from jmedethic_plugin.corpus import loading
