@@ -87,6 +87,9 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "they are compared with only after a failure: the first is one too many either way",
     ("analysis/comparison.py", 'adversarial, benign = ([n for n in common if runs[0].cases[n].kind == kind] for kind in ("adversarial", "benign"))', "0", "1"):
         "the runs share these cases",
+    ("analysis/comparison.py", "for manifest in manifests[1:]:", "1", "0"): "a run is comparable with itself",
+    ("analysis/comparison.py", "tuple(Change(case_id=n, baseline=before[n], candidate=after[n]) for n, a, b in rows if (b - a) * sign > 0) for sign in (1, -1)", "1", "2"):
+        "of a sign times two only the sign is looked at",
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
     ("stats/stratified.py", "p=min(1.0, float(chances[chances <= observed * _AS_LIKELY].sum())),", "chances <= observed * _AS_LIKELY", "chances < observed * _AS_LIKELY"):
         "the factor leaves no chance exactly there",
