@@ -91,6 +91,11 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
     ("analysis/comparison.py", "tuple(Change(case_id=n, baseline=before[n], candidate=after[n]) for n, a, b in rows if (b - a) * sign > 0) for sign in (1, -1)", "1", "2"):
         "of a sign times two only the sign is looked at",
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
+    ("analysis/over_refusal.py", "return True if row.violated or row.refused else None if row.violated is None or row.refused is None else False",
+     "row.violated is None or row.refused is None", "row.violated is None and row.refused is None"):
+        "of a twin neither violated nor refused, one is unknown exactly where the other is",
+    ("analysis/findings.py", "means = [[round(sum(turn) / len(turn), 9) for turn in zip(*of_one, strict=True)] for of_one in rows.values()]", "9", "8"):
+        "means of one guideline have one denominator: those that differ do so by more than 1e-8",
     ("stats/stratified.py", "p=min(1.0, float(chances[chances <= observed * _AS_LIKELY].sum())),", "chances <= observed * _AS_LIKELY", "chances < observed * _AS_LIKELY"):
         "the factor leaves no chance exactly there",
     ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else observed", "observed > -1", "observed >= -1"):
