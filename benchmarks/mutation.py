@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import functools
+import importlib
 import importlib.abc
 import importlib.util
 import os
@@ -85,7 +87,15 @@ EQUIVALENT: dict[tuple[str, str, str, str], str] = {
         "they are compared with only after a failure: the first is one too many either way",
     ("analysis/comparison.py", 'adversarial, benign = ([n for n in common if runs[0].cases[n].kind == kind] for kind in ("adversarial", "benign"))', "0", "1"):
         "the runs share these cases",
+    ("analysis/comparison.py", "for manifest in manifests[1:]:", "1", "0"): "a run is comparable with itself",
+    ("analysis/comparison.py", "tuple(Change(case_id=n, baseline=before[n], candidate=after[n]) for n, a, b in rows if (b - a) * sign > 0) for sign in (1, -1)", "1", "2"):
+        "of a sign times two only the sign is looked at",
     ("analysis/over_refusal.py", "point = rows[0].index", "0", "1"): "all of them are equal, and there are two at least",
+    ("analysis/over_refusal.py", "return True if row.violated or row.refused else None if row.violated is None or row.refused is None else False",
+     "row.violated is None or row.refused is None", "row.violated is None and row.refused is None"):
+        "of a twin neither violated nor refused, one is unknown exactly where the other is",
+    ("analysis/findings.py", "means = [[round(sum(turn) / len(turn), 9) for turn in zip(*of_one, strict=True)] for of_one in rows.values()]", "9", "8"):
+        "means of one guideline have one denominator: those that differ do so by more than 1e-8",
     ("stats/stratified.py", "p=min(1.0, float(chances[chances <= observed * _AS_LIKELY].sum())),", "chances <= observed * _AS_LIKELY", "chances < observed * _AS_LIKELY"):
         "the factor leaves no chance exactly there",
     ("stats/noninferiority.py", "return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else observed", "observed > -1", "observed >= -1"):
@@ -248,7 +258,9 @@ def main() -> None:
 
     import numpy, pydantic, pytest, scipy.optimize, scipy.special, scipy.stats, sqlalchemy, yaml  # noqa: E401, F401, I001  # loaded once for all forks
     import hypothesis
-    import statsmodels.stats.proportion  # noqa: F401
+    for peer in ("statsmodels.stats.proportion", "statsmodels.stats.multitest", "pingouin", "sklearn.metrics", "krippendorff"):
+        with contextlib.suppress(ImportError):  # their tests skip without them
+            importlib.import_module(peer)
 
     sys.path.insert(0, str(ROOT))
     from jmedethic_plugin.corpus import loading
