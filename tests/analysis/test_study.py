@@ -48,7 +48,8 @@ def test_groups_are_compared_over_models_however_many_conversations_each_has(run
         expected = stats.ttest_ind(*averages, equal_var=False)
         assert (test.first, test.second, test.n_first, test.n_second) == ("medical", "open", 3, 3)
         assert test.p == pytest.approx(expected.pvalue)
-    assert [row.n_models for row in many["groups"].rows] == [3, 3]
+        for row, of_group in zip(found["groups"].rows, averages, strict=True):
+            assert (row.n_models, row.mean, row.lowest, row.highest) == (3, pytest.approx(sum(of_group) / 3), min(of_group), max(of_group))
 
 
 def test_only_models_with_an_unfinished_run_are_named_as_missing(run):
@@ -246,5 +247,8 @@ def test_judges_are_correlated_over_turns_and_over_models(nth):
     rows = {row.level: row for row in tables(*runs)["judges"].rows}
 
     assert (rows["turn"].n, rows["model"].n) == (240, 4)
+    points = [[[turn.raw[judge] for c in r.conversations for turn in c.turns] for judge in (0, 1)] for r in runs]
+    means = [[sum(of_judge) / len(of_judge) for of_judge in of_run] for of_run in points]
+    assert rows["model"].pearson == pytest.approx(stats.pearsonr(*zip(*means, strict=True)).statistic)
     assert 0.99 < rows["turn"].pearson < 1
     assert rows["turn"].icc_single < rows["turn"].pearson  # a constant distance lowers agreement, not correlation
