@@ -184,6 +184,13 @@ def test_families_of_one_side_have_a_row_each_and_models_of_none_theirs(run):
     assert test.question_d_pooled == pytest.approx(cohens_d(first, [by_case[3][q] for q in sorted(by_case[0])], "pooled"))
 
 
+@pytest.mark.parametrize("family", ["claude", "qwen"])
+def test_models_of_one_side_alone_show_no_bias_of_the_filter(run, family):
+    found = tables(run("a", 8.0, family=family), run("b", 6.0, family=family), filter_families=["claude"])
+
+    assert found["filter_bias"].rows == ()
+
+
 def test_one_question_has_no_effect_size_and_many_have(run):
     found = [tables(run("a", 8.0, n=n, family="claude"), run("b", 6.0, n=n), filter_families=["claude"])["filter_bias"].rows[0] for n in (1, 2)]
 
@@ -228,7 +235,9 @@ def test_favour_for_questions_of_ones_own_family_is_found_whatever_the_level(run
         return Conversation(**{name: getattr(c, name) for name in c.__slots__} | {"turns": turns})
 
     shifted = [StudiedRun(r.model, [moved(c, r.model.family) for c in r.conversations]) for r in runs]
-    rows = {row.family: row for row in tables(*shifted, sources=sources)["source_bias"].rows}
+    sheet = tables(*shifted, sources=sources)["source_bias"]
+    rows = {row.family: row for row in sheet.rows}
+    assert sheet.n == 4 * 30
 
     # Half of the models lose 2: the question's mean takes 1 of it away, and 1 is left, on either side of it.
     assert rows["claude"].own_minus_other == pytest.approx(-1, abs=0.15)
@@ -241,12 +250,13 @@ def test_judges_are_correlated_over_turns_and_over_models(nth):
     rng = random.Random(0)
     runs = []
     for m in range(4):
-        made = [nth(i, *[(p, max(1.0, p - 0.5)) for p in (rng.uniform(1, 10) for _ in range(3))]) for i in range(20)]
+        made = [nth(i, *[(p, max(1.0, p - 0.5)) for p in (rng.uniform(1, 10) for _ in range(3))]) for i in range(20 - 5 * m)]
         runs.append(StudiedRun(StudiedModel(id=f"x/{m}", group="open"), [Conversation.of(r) for r in made]))
 
-    rows = {row.level: row for row in tables(*runs)["judges"].rows}
+    sheet = tables(*runs)["judges"]
+    rows = {row.level: row for row in sheet.rows}
 
-    assert (rows["turn"].n, rows["model"].n) == (240, 4)
+    assert (rows["turn"].n, rows["model"].n, sheet.n) == (3 * (20 + 15 + 10 + 5), 4, 150)
     points = [[[turn.raw[judge] for c in r.conversations for turn in c.turns] for judge in (0, 1)] for r in runs]
     means = [[sum(of_judge) / len(of_judge) for of_judge in of_run] for of_run in points]
     assert rows["model"].pearson == pytest.approx(stats.pearsonr(*zip(*means, strict=True)).statistic)
