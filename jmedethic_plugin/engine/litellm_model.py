@@ -275,7 +275,9 @@ class LiteLlmModel:
 
     async def _batch_call(self, call: Awaitable[_T]) -> _T:
         try:
-            return await call
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # as at the import: LiteLLM builds the types of files when the first is handed in
+                return await call
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # as in `complete`
