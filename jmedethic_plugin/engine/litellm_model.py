@@ -8,10 +8,10 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Awaitable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any
 
 from jmedethic_plugin.core.text import printable, without_credentials
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
@@ -61,8 +61,6 @@ _CONNECTION = {"model", "messages", "timeout", "num_retries", "max_retries", "ap
 _BATCH_ENDED = {"completed", "failed", "expired", "cancelled"}
 _NEWEST_BATCHES = 100
 """Among which the batch of a file is looked for: the most that one request lists."""
-
-_T = TypeVar("_T")
 
 
 class LiteLlmModel:
@@ -227,30 +225,32 @@ class LiteLlmModel:
 
     async def hand_in_file(self, lines: bytes) -> str:
         """Upload lines; the file's id."""
-        handed_in = await self._batch_call(litellm.acreate_file(file=("batch.jsonl", lines), purpose="batch", **self._batch_access()))
+        handed_in = await self._batch_call(litellm.create_file, file=("batch.jsonl", lines), purpose="batch")
         return str(handed_in.id)
 
     async def hand_in_batch(self, file_id: str) -> str:
         """Have a file's lines answered; the batch's id."""
-        batch = await self._batch_call(litellm.acreate_batch(
-            completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file_id, **self._batch_access(),
-        ))  # fmt: skip
+        batch = await self._batch_call(
+            litellm.create_batch, completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file_id
+        )
         return str(batch.id)
 
     async def find_batch(self, file_id: str) -> str | None:
         """The batch that was made of a file, if one was."""
-        newest = await self._batch_call(litellm.alist_batches(limit=_NEWEST_BATCHES, **self._batch_access()))
+        newest = await self._batch_call(litellm.list_batches, limit=_NEWEST_BATCHES)
         return next((str(batch.id) for batch in newest.data if batch.input_file_id == file_id), None)
 
     async def batch_state(self, batch_id: str) -> BatchState:
         """How far a batch is; one that expired may have replies."""
-        batch = await self._batch_call(litellm.aretrieve_batch(batch_id=batch_id, **self._batch_access()))
+        batch = await self._batch_call(litellm.retrieve_batch, batch_id=batch_id)
         return BatchState(str(batch.status), batch.status in _BATCH_ENDED, batch.output_file_id)
 
     async def batch_replies(self, file_id: str) -> dict[str, Reply]:
         """Replies by key, read like those of live calls; lines that failed, or cannot be read, are not among them."""
-        content = await self._batch_call(litellm.afile_content(file_id=file_id, **self._batch_access()))
-        return dict(found for line in content.content.splitlines() if (found := self._batched(line)) is not None)
+        content = await self._batch_call(litellm.file_content, file_id=file_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `_batch_call`
+            return dict(found for line in content.content.splitlines() if (found := self._batched(line)) is not None)
 
     def _batched(self, line: bytes) -> tuple[str, Reply] | None:
         try:
@@ -267,17 +267,14 @@ class LiteLlmModel:
         except Exception:  # whatever a line holds instead of a reply, the call is asked live
             return None
 
-    def _batch_access(self) -> dict[str, Any]:
-        access = {"api_base": self._api_base, "api_key": self._api_key}
-        return {"custom_llm_provider": "openai", "timeout": self._timeout_s, "max_retries": 0} | {
-            k: v for k, v in access.items() if v is not None
-        }
-
-    async def _batch_call(self, call: Awaitable[_T]) -> _T:
+    async def _batch_call(self, call: Callable[..., Any], **request: Any) -> Any:
+        optional = {"api_base": self._api_base, "api_key": self._api_key}
+        request |= {name: value for name, value in optional.items() if value is not None}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # as at the import: LiteLLM builds the types of files when the first is handed in
-                return await call
+                # In a thread: of the asynchronous functions, LiteLLM leaves a client behind that outlives the loop.
+                return await asyncio.to_thread(call, custom_llm_provider="openai", timeout=self._timeout_s, max_retries=0, **request)
         except asyncio.CancelledError:
             raise
         except Exception as exc:  # as in `complete`

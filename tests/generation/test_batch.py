@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -25,10 +26,14 @@ MODELS = ("openai/generator-a", "openai/generator-b")
 PRICE = Price(2.0, 8.0)
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # LiteLLM's clients of live calls
+
+
 @pytest.fixture
 def server(corpus):
     with LoopbackServer(corpus.cases) as running:
         yield running
+    gc.collect()  # while the mark above holds
 
 
 class Waiting:
