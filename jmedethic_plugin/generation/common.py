@@ -238,9 +238,8 @@ class Step:
         earlier: list[tuple[str, Reply]] = []
         if (self.folder / "ledger.sqlite").exists():
             with open_ledger(self.folder) as ledger:
-                earlier = [
-                    (m, r) for m, r in ledger.replies_of("writer", "target", "judge", most=_OBSERVED) if m in names and r.latency_s
-                ]  # a batch tells no latency
+                newest = ledger.replies_of("writer", "target", "judge", most=_OBSERVED)
+                earlier = [(m, r) for m, r in newest if m in names and r.latency_s]  # a batch tells no latency
         limits = self.access.limits
         return plan_asks(
             asks, n_jobs, f"jobs of {self.name}", prices={name: self.access.price(name) for name in names},
