@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -74,6 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     report.add_argument("--ledger", metavar="URL", help="the shared PostgreSQL ledger, where the run used one")
     report.add_argument(
         "--redact", action="store_true", help="also write report-redacted.html, without any text of cases, models and judges"
+    )
+    report.add_argument(
+        "--allure", type=Path, metavar="DIR", help="also write Allure results, as --alluredir does during a run, into this folder"
     )
     report.set_defaults(run=_report)
 
@@ -331,10 +335,15 @@ def _review_import(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from jmedethic_plugin.reporting.files import write_atomically
     from jmedethic_plugin.reporting.html import render_html
-    from jmedethic_plugin.run import write_reports
+    from jmedethic_plugin.run import open_ledger, read_manifest, read_results, write_reports
     from jmedethic_plugin.settings import threshold_of
 
-    manifest, results = _results(arguments.folder, arguments.ledger)
+    manifest = read_manifest(arguments.folder)
+    ledger = open_ledger(arguments.folder, manifest, arguments.ledger)
+    try:
+        results, ended = read_results(ledger), ledger.ended()
+    finally:
+        ledger.close()
     n = len(results.records)
     changed: dict[str, object] = {"n_recorded": n, "n_planned": manifest.n_planned or n}
     if arguments.profile is not None or arguments.min_points is not None:
@@ -346,6 +355,11 @@ def _report(arguments: argparse.Namespace) -> int:
         path = arguments.folder / "report-redacted.html"
         write_atomically(path, render_html(tables, manifest, results.records, redact=True))
         print(path)
+    if arguments.allure is not None:
+        from jmedethic_plugin.reporting.allure_results import write_results
+
+        write_results(arguments.allure, tables, manifest, [*results.records, *results.exam], ended, arguments.folder, os.environ)
+        print(arguments.allure)
     return 0
 
 

@@ -83,7 +83,6 @@ def decide_run(
         expected += [_shifted(item, offset) for item in past.manifest.expected]
         found |= {item_id(r.case.id, r.repeat + offset): r for r in past.records}
         offset += past.manifest.repeats
-    expected_set = set(expected)
     sentinels = {t.language: t.sentinels for t in tables.languages}
     faults = {
         language: Bilingual(
@@ -106,7 +105,7 @@ def decide_run(
         else:
             matched = {item_id(r.case.id, r.repeat): r for r in baseline.records if digests.get(r.case.id) == r.case.digest}
     return decide(gate, Evidence(
-        expected=expected, records={item: r for item, r in found.items() if item in expected_set},
+        expected=expected, records=found,
         critical_guidelines=frozenset(manifest.critical_guidelines), emergencies=frozenset(manifest.emergencies),
         n_deselected=manifest.n_deselected + sum(p.manifest.n_deselected for p in pooled) + len(missing_runs),
         sentinel_faults=faults, n_sentinels=sum(s.n_planned for s in sentinels.values() if s is not None), card=manifest.judge_card,

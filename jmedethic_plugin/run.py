@@ -47,7 +47,9 @@ from jmedethic_plugin.reporting.files import write_atomically
 from jmedethic_plugin.settings import Settings
 
 if TYPE_CHECKING:
+    from jmedethic_plugin.analysis.comparison import Comparison
     from jmedethic_plugin.analysis.summary import Tables
+    from jmedethic_plugin.gating import PastRun
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
@@ -199,7 +201,7 @@ class Run:
                 path.unlink()
             self.folder.rmdir()
 
-    def close(self, n_planned: int, n_questions: int = 0) -> Tables:
+    def close(self, n_planned: int, n_questions: int = 0, *, test: str | None = None) -> Tables:
         """Stop the engine and write the reports from what the ledger holds; returns their tables. Conversations and exam questions are counted apart."""
         failures = self.engine.drain() if self.engine.progress.n_done >= n_planned + n_questions else ()
         self.engine.stop()
@@ -217,7 +219,7 @@ class Run:
         card = self.manifest.judge_card
         self.manifest = self.manifest.model_copy(update={
             "judge_card": None if card is None else card.held_against(self.ledger.served()),
-            "threshold": self.settings.threshold, "finished_at": _now(), "n_planned": n_planned, "n_recorded": len(records),
+            "threshold": self.settings.threshold, "finished_at": _now(), "test": test or self.manifest.test, "n_planned": n_planned, "n_recorded": len(records),
             # Left out by the run's options, or by pytest's own.
             "n_deselected": self.n_left_out + max(0, len(self.item_ids) - len(self.questions) - n_planned), "n_questions": n_questions,
             "complete": len(records) >= n_planned and len(results.exam) >= n_questions and budget.stopped_by is None,
@@ -306,29 +308,51 @@ def _earlier_runs(folder: Path, manifest: Manifest) -> tuple[str, ...]:
 
 
 def decide_for(
-    folder: Path, manifest: Manifest, records: Sequence[CaseRecord], tables: Tables, gate: Gate | None = None
+    folder: Path, manifest: Manifest, records: Sequence[CaseRecord], tables: Tables, baseline: PastRun | None, gate: Gate | None = None
 ) -> Decision | None:
     """What the run's gate says, or another one given afterwards; None without any, and for a part of a run.
 
-    Reads the baseline and the earlier runs that count too from the folders beside this one.
+    Reads the earlier runs that count too from the folders beside this one.
     """
-    from jmedethic_plugin.gating import PastRun, decide_run
-
-    def past(name: str) -> PastRun | None:
-        other = folder.resolve().parent / name
-        try:
-            return PastRun(found := read_manifest(other), read_results(open_ledger(other, found)).records)
-        except ConfigError:
-            return None
+    from jmedethic_plugin.gating import decide_run
 
     if manifest.shard is not None or (gate is None and manifest.gate is None):
         return None  # parts are decided together, once they are merged
-    pooled = {name: past(name) for name in manifest.pooled}
+    pooled = {name: _past(folder, name) for name in manifest.pooled}
     return decide_run(
         manifest, records, tables, pooled=[run for run in pooled.values() if run is not None],
         missing_runs=[name for name, run in pooled.items() if run is None],
-        baseline=None if manifest.baseline is None else past(manifest.baseline), gate=gate,
+        baseline=baseline, gate=gate,
     )  # fmt: skip
+
+
+def _past(folder: Path, name: str) -> PastRun | None:
+    """A run in a folder beside this one, if it is there."""
+    from jmedethic_plugin.gating import PastRun
+
+    other = folder.resolve().parent / name
+    try:
+        return PastRun(found := read_manifest(other), read_results(open_ledger(other, found)).records)
+    except ConfigError:
+        return None
+
+
+def _changes(folder: Path, manifest: Manifest, records: Sequence[CaseRecord], baseline: PastRun | None) -> Comparison | None:
+    """The run beside its baseline; where that is gone, what was stored when it was there, if it is still about these records."""
+    from jmedethic_plugin.analysis.comparison import compare
+    from jmedethic_plugin.analysis.summary import Summary
+
+    if baseline is not None:
+        try:
+            return compare([(baseline.manifest, baseline.records), (manifest, records)])
+        except ConfigError:
+            return None  # another scale or threshold, or nothing in common, as the gate's criteria say
+    try:
+        stored = Summary.model_validate_json((folder / "summary.json").read_bytes()).tables.changes
+    except (FileNotFoundError, ValidationError):
+        return None
+    same = stored is not None and (stored.threshold, stored.runs[1].n_recorded) == (str(manifest.threshold), len(records))
+    return stored if same else None
 
 
 def price_of(settings: Settings, model: str) -> Price | None:
@@ -465,8 +489,12 @@ def tabulate(folder: Path, manifest: Manifest, results: Results, gate: Gate | No
     from jmedethic_plugin.analysis.summary import summarize
 
     tables = summarize(results.records, manifest.threshold, results.sentinels, manifest.judge_card, manifest.n_sentinels, results.exam)
-    decision = decide_for(folder, manifest, results.records, tables, gate)
-    return tables if decision is None else tables.model_copy(update={"decision": decision})
+    gated = manifest.baseline is not None and manifest.shard is None
+    baseline = _past(folder, str(manifest.baseline)) if gated else None
+    return tables.model_copy(update={
+        "decision": decide_for(folder, manifest, results.records, tables, baseline, gate),
+        "changes": _changes(folder, manifest, results.records, baseline) if gated else None,
+    })  # fmt: skip
 
 
 def summary_json(manifest: Manifest, tables: Tables) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jmedethic_plugin.analysis.decision import is_confirmed, violating_panels
-from jmedethic_plugin.core.case import kind_of
+from jmedethic_plugin.core.case import item_id, kind_of
 from jmedethic_plugin.core.gate import Gate
 from jmedethic_plugin.core.record import CaseRecord
 from jmedethic_plugin.stats.planning import allowed_failures
@@ -22,7 +22,7 @@ class Curtailment:
     """
 
     def __init__(self, gate: Gate, expected: Sequence[str]) -> None:
-        self._gate = gate
+        self._gate, self._expected = gate, frozenset(expected)
         self._waived = {waiver.case for waiver in gate.waivers}
         self._n_critical: Counter[str] = Counter()
         self._n_failed: Counter[str] = Counter()
@@ -35,12 +35,12 @@ class Curtailment:
     def observe(self, record: CaseRecord) -> str | None:
         """Why the gate cannot be passed any more, or None while it can."""
         case, gate = record.case, self._gate
-        if case.kind != "adversarial" or case.language not in gate.measurement.languages:
+        if case.kind != "adversarial" or item_id(case.id, record.repeat) not in self._expected:
             return None
         threshold = gate.threshold
         if record.assess(threshold).status == "failed":
             self._n_failed[case.language] += 1
-            if self._n_failed[case.language] > self._allowed.get(case.language, 0):
+            if self._n_failed[case.language] > self._allowed[case.language]:
                 return f"the gate: {self._n_failed[case.language]} violations in {case.language}, more than any outcome of the rest could make good"
         if gate.critical is not None and case.critical and case.id not in self._waived:
             self._n_critical[case.language] += any(is_confirmed(panel, threshold) for panel in violating_panels(record, threshold))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from jmedethic_plugin.analysis.comparison import Comparison
 from jmedethic_plugin.analysis.effects import FactorTable, Screening, factor_tables, screening
 from jmedethic_plugin.analysis.exam import ExamRow, exam_rows
 from jmedethic_plugin.analysis.findings import CrossLingual, TurnDecay, cross_lingual, turn_decay
@@ -169,6 +170,8 @@ class Tables(Value):
     """The paper's own statistics, for comparison with it; nothing is decided by them."""
     decision: Decision | None = None
     """What the run's gate says; None for a run without one."""
+    changes: Comparison | None = None
+    """This run, without those counted together with it, beside its baseline; None without one, or with one that cannot be compared."""
     exams: tuple[ExamRow, ...] = ()
     """Exam accuracy, which enters no other table."""
 

@@ -171,6 +171,8 @@ class Manifest(Value):
     started_at: str
     """UTC, ISO 8601."""
     finished_at: str | None = None
+    test: str | None = None
+    """The pytest test that asked for the first item, ``cases/test_x.py::test_y``; None where its file is outside of pytest's root folder."""
     complete: bool = False
     n_planned: int | None = None
     n_recorded: int | None = None

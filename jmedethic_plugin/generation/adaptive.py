@@ -18,6 +18,7 @@ from jmedethic_plugin.core.base import CANARY, Value, content_hash
 from jmedethic_plugin.core.case import N_TURNS
 from jmedethic_plugin.core.guideline import Guideline, Strategy
 from jmedethic_plugin.core.record import CaseRecord
+from jmedethic_plugin.core.text import without_credentials
 from jmedethic_plugin.core.transcript import Reply, Turn
 from jmedethic_plugin.core.verdict import PanelVerdict
 from jmedethic_plugin.corpus.jsonl import CaseLine
@@ -126,7 +127,7 @@ def adaptive_step(
     return Step(folder, STEP, ((attacker, "writer"), (settings.model, "target")), {
         "requests": values_hash(requests), "strategies": {s.id: content_hash(s.model_dump(mode="json")) for s in strategies},
         "guidelines": {g: guidelines[g].text_digest for g in sorted({r.guideline for r in requests})},
-        "target_api_base": access.target_api_base, "system_prompt": settings.system_prompt, "target_sampling": settings.target_sampling.to_dict(),
+        "target_api_base": without_credentials(access.target_api_base), "system_prompt": settings.system_prompt, "target_sampling": settings.target_sampling.to_dict(),
         "prompts": prompts_hash([PROMPT], {r.language for r in requests}),
     }, access, (NOTE,)), jobs  # fmt: skip
 

@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 
 from jmedethic_plugin import SUITE_VERSION
 from jmedethic_plugin.core.base import CANARY, Language, Value, canonical_json, content_hash
-from jmedethic_plugin.core.text import printable
+from jmedethic_plugin.core.text import printable, without_credentials
 from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES, JUDGED_OUTCOMES, Message, Reply
 from jmedethic_plugin.corpus.jsonl import parse_line
 from jmedethic_plugin.corpus.refusal import refusal_phrase
@@ -229,7 +229,7 @@ class Step:
         models = [[model, role] for model, role in self.models]
         return StepReport(
             step=self.name, demo=any(is_demo_id(m) for m, _ in self.models), n_jobs=n_jobs, notes=self.notes,
-            identity={"models": models, "api_base": self.access.api_base, "max_tokens": self.access.max_tokens, **self.identity},
+            identity={"models": models, "api_base": without_credentials(self.access.api_base), "max_tokens": self.access.max_tokens, **self.identity},
         )  # fmt: skip
 
     def plan(self, asks: Iterable[tuple[Ask, float]], n_jobs: int) -> Plan:

@@ -250,6 +250,14 @@ class Ledger:
                 for key, said in connection.execute(sa.select(records.c.key, records.c.record_json).where(records.c.id.in_(newest)))
             ]
 
+    def ended(self) -> dict[tuple[str, int], str]:
+        """When the newest record of each case and repeat, and of each exam question, was written (UTC, ISO 8601)."""
+        query = (
+            sa.select(records.c.case_id, records.c.repeat, records.c.at_utc).where(records.c.run_id == self.run_id).order_by(records.c.id)
+        )
+        with self._engine.connect() as connection:
+            return {(case_id, repeat): at_utc for case_id, repeat, at_utc in connection.execute(query)}
+
     def with_decisions(self, key: str, record: CaseRecord) -> CaseRecord:
         """A record with what people decided on its turns."""
         return _with_decisions(record, {row.turn_number: row.verdict_json for row in self.verdicts(HUMAN, key)})

@@ -415,8 +415,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Without xdist: the selected items are the plan."""
     run = session.config.stash.get(SESSION, None)
     if isinstance(run, ControllerSession) and not _distributes(session.config) and not session.config.option.collectonly:
-        callspecs: list[Any] = [getattr(item, "callspec", None) for item in session.items]
-        run.plan([spec.params["case"] for spec in callspecs if spec is not None and "case" in spec.params])
+        asking = [item for item in session.items if "case" in getattr(getattr(item, "callspec", None), "params", ())]
+        run.plan([item.callspec.params["case"] for item in asking], asking[0].nodeid.partition("[")[0] if asking else None)  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -432,7 +432,8 @@ def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """Under xdist: what the first worker selected is the plan."""
     run = node.config.stash.get(SESSION, None)
     if isinstance(run, ControllerSession):
-        run.plan([m[1] for i in ids if (m := re.search(r"\[([^\[\]]+)\]$", i))])
+        asking = [m for i in ids if (m := re.search(r"^(.*)\[([^\[\]]+)\]$", i))]
+        run.plan([m[2] for m in asking], asking[0][1] if asking else None)
 
 
 @pytest.hookimpl(tryfirst=True)

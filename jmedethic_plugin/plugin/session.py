@@ -61,6 +61,7 @@ class ControllerSession:
         self.default_tests = settings.root / "cases"
         self.banners = self.run.manifest.banners
         self._planned: list[str] | None = None
+        self._test: str | None = None
         self._service: EngineService | None = None
         self._prepared = False
         self._finished = False
@@ -94,10 +95,11 @@ class ControllerSession:
         """What the run would be able to show."""
         return self.run.power(self._planned or self.item_ids)
 
-    def plan(self, item_ids: list[str]) -> None:
-        """The cases that items will ask for; only the first plan counts, since all workers collect the same."""
+    def plan(self, item_ids: list[str], test: str | None = None) -> None:
+        """The cases that items will ask for, and the node id of the first item's test; only the first plan counts, since all workers collect the same."""
         if self._planned is None:
             self._planned = list(dict.fromkeys(item_ids))  # several tests may ask for one case
+            self._test = None if test is None or test.startswith("..") else test  # no artefact names folders of the machine
             self.run.engine.plan(self._planned)
 
     def hand_over(self) -> dict[str, Any]:
@@ -165,7 +167,7 @@ class ControllerSession:
             self.run.abandon()
             return
         n_questions = sum(item in self.run.questions for item in self._planned)
-        self._tables = self.run.close(len(self._planned) - n_questions, n_questions)
+        self._tables = self.run.close(len(self._planned) - n_questions, n_questions, test=self._test)
 
     @property
     def exit_code(self) -> int | None:

@@ -1,4 +1,4 @@
-"""One case in Allure: labels, a step per turn with points and judges' reasons; and the files that go with a run's results. The only importer of allure."""
+"""One case in Allure: labels, a step per turn with points and judges' reasons; and the files that go with a run's results."""
 
 from __future__ import annotations
 

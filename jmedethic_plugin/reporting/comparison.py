@@ -91,8 +91,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     for pair in comparison.pairs:
         lines += ["", f"## {markdown_cell(_title(comparison, pair))}", *(f"\n> **{doubt}**" for doubt in _doubts(pair))]
         for compared in pair.languages:
-            lines += ["", f"### {compared.language}", "", _matched(compared), "", "| measure | result |", "| --- | --- |"]
-            lines += [f"| {_NAMES[rate.measure]} | {_rate(rate)} |" for rate in compared.rates]
+            lines += _rate_rows(compared)
             lines += [f"| points, turn {turn.turn_number} | {_turn(turn)} |" for turn in compared.turns]
             for rate in compared.rates:
                 lines += _change_rows(_WORSE[rate.measure], rate.worse) + _change_rows(_BETTER[rate.measure], rate.better)
@@ -103,6 +102,27 @@ def comparison_markdown(comparison: Comparison) -> str:
                 if ids:
                     lines += ["", f"Not compared, {name} ({len(ids)}): {', '.join(ids)}"]
     return "\n".join([*lines, "", NOT_CLINICAL, ""])
+
+
+def changes_markdown(comparison: Comparison) -> list[str]:
+    """What changed since the baseline, in short: the rates, and which conversations got worse and better."""
+    (pair,) = comparison.pairs
+    lines = ["## 基準からの変化 What changed since the baseline", "", markdown_cell(_title(comparison, pair))]
+    lines += [f"\n> **{notice}**" for notice in _doubts(pair)]
+    for compared in pair.languages:
+        lines += [*_rate_rows(compared), ""]
+        for rate in compared.rates:
+            for name, changes in ((_WORSE[rate.measure], rate.worse), (_BETTER[rate.measure], rate.better)):
+                if changes:
+                    lines.append(f"- {name} ({len(changes)}): {', '.join(shortened([c.case_id for c in changes]))}")
+    return [*lines, ""]
+
+
+def _rate_rows(compared: LanguageComparison) -> list[str]:
+    return [
+        "", f"### {compared.language}", "", _matched(compared), "", "| measure | result |", "| --- | --- |",
+        *(f"| {_NAMES[rate.measure]} | {_rate(rate)} |" for rate in compared.rates),
+    ]  # fmt: skip
 
 
 def _change_rows(name: str, changes: Sequence[Change]) -> list[str]:

@@ -9,6 +9,7 @@ from jmedethic_plugin.analysis.findings import TurnDecay
 from jmedethic_plugin.analysis.rates import SafeRow
 from jmedethic_plugin.analysis.summary import LanguageTable, Tables
 from jmedethic_plugin.core.record import Manifest
+from jmedethic_plugin.reporting.comparison import changes_markdown
 from jmedethic_plugin.reporting.text import (
     DEMO_NOTICE,
     HOW_COUNTED,
@@ -73,6 +74,8 @@ def render_markdown(tables: Tables, manifest: Manifest) -> str:
         lines += [f"| | {SAFE} | {OVER_REFUSAL} |", "| --- | --- | --- |"]
         lines += [f"| {LANGUAGE_HEADS[t.language]} | {rate_text(t.safe)} | {rate_text(t.over_refusal)} |" for t in tables.languages]
         lines += ["", HOW_COUNTED, ""]
+    if tables.changes is not None:
+        lines += changes_markdown(tables.changes)
     if missing := exam_missing(tables, manifest):
         lines += [f"> **{missing}**", ""]
     lines += _stops(manifest)

@@ -122,4 +122,4 @@ def _score_bound(better: float, worse: float, n: float, quantile: float) -> floa
         return observed - delta - quantile * math.sqrt(max(0.0, 2 * losses + delta * (1 - delta)) / n)
 
     # Where nothing is lost the observed difference itself is a root without meaning.
-    return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else -1.0
+    return float(brentq(excess, -1.0, observed - 1e-12)) if observed > -1 else observed

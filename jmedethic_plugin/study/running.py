@@ -13,6 +13,7 @@ from jmedethic_plugin.analysis.sheet import StudiedRun
 from jmedethic_plugin.analysis.study import RunRow, StudyTables, study_tables
 from jmedethic_plugin.core.case import case_id
 from jmedethic_plugin.core.record import CaseRecord, Manifest
+from jmedethic_plugin.core.text import without_credentials
 from jmedethic_plugin.corpus.jsonl import CaseLine, parse_line
 from jmedethic_plugin.errors import ConfigError
 from jmedethic_plugin.reporting.files import write_atomically
@@ -140,8 +141,8 @@ def _check_runs(study: Study, out: Path) -> None:
         if (manifest := _manifest(out, model)) is None:
             continue
         asked = {
-            "model": model.id, "api_base": model.api_base, "judges": list(d.judges), "third_judge": d.third_judge,
-            "fallback_judge": d.fallback_judge, "judge_api_base": d.judge_api_base, "lang": d.lang, "sample": d.sample,
+            "model": model.id, "api_base": without_credentials(model.api_base), "judges": list(d.judges), "third_judge": d.third_judge,
+            "fallback_judge": d.fallback_judge, "judge_api_base": without_credentials(d.judge_api_base), "lang": d.lang, "sample": d.sample,
             "case_files": [Path(path).name for path in d.cases],
         }  # fmt: skip
         found = manifest.identity | manifest.selection

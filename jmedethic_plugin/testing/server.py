@@ -48,7 +48,7 @@ class Faults:
     dropped: float = 0.0
     wrong_model: float = 0.0
     bad_request: float = 0.0
-    """HTTP 400 that is no content filter."""
+    """HTTP 400 that is no content filter; as with some providers and proxies, its text and a header repeat the request's address and headers."""
     bad_verdict: float = 0.0
     """Judges only: prose instead of JSON."""
 
@@ -175,22 +175,24 @@ class LoopbackServer:
         finally:
             writer.close()
 
-    async def _read(self, reader: asyncio.StreamReader) -> tuple[str, str, bytes] | None:
-        start = await reader.readline()
-        if not start:
+    async def _read(self, reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
+        """Head and body of the next request."""
+        head = [await reader.readline()]
+        if not head[0]:
             return None
         length = 0
         while (line := await reader.readline()) not in (b"\r\n", b""):
+            head.append(line)
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        method, path = start.decode("ascii", "replace").split()[:2]
-        return method, path.partition("?")[0], await reader.readexactly(length)
+        return b"".join(head).decode("ascii", "backslashreplace"), await reader.readexactly(length)
 
-    async def _respond(self, method: str, path: str, raw: bytes, writer: asyncio.StreamWriter) -> bool:
+    async def _respond(self, head: str, raw: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False closes the connection without an answer."""
+        method, path = head.split()[:2]
         if path.startswith(("/v1/files", "/v1/batches")) and self.batch_fate != "absent":
-            await _send(writer, 200, await self._batch_request(method, path, raw))
+            await _send(writer, 200, await self._batch_request(method, path.partition("?")[0], raw))
             return True
         if not path.endswith("/chat/completions"):
             await _send(writer, 404, {"error": {"message": "only /v1/chat/completions is served"}})
@@ -205,7 +207,7 @@ class LoopbackServer:
         stats.in_flight += 1
         stats.peak_in_flight = max(stats.peak_in_flight, stats.in_flight)
         try:
-            return await self._answer(name, body, hashlib.sha256(raw).hexdigest(), writer)
+            return await self._answer(name, body, hashlib.sha256(raw).hexdigest(), head, writer)
         finally:
             stats.in_flight -= 1
 
@@ -254,7 +256,7 @@ class LoopbackServer:
         messages = tuple(Message(role=m["role"], content=m["content"]) for m in body["messages"])
         return (await self._models.get(name, self._models["steadfast"]).complete(messages, Sampling())).text
 
-    async def _answer(self, name: str, body: dict[str, Any], digest: str, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, name: str, body: dict[str, Any], digest: str, head: str, writer: asyncio.StreamWriter) -> bool:
         model = self._models.get(name, self._models["steadfast"])
         fault = self._fault(digest, is_judge=isinstance(model, DemoJudge))
         self._seen[digest] += 1
@@ -273,7 +275,8 @@ class LoopbackServer:
             }
             await _send(writer, 400, {"error": error})
         elif fault == "bad_request":
-            await _send(writer, 400, {"error": {"message": "messages: too many", "type": "invalid_request_error", "code": "invalid_value"}})
+            error = {"message": f"messages: too many in {head}", "type": "invalid_request_error", "code": "invalid_value"}
+            await _send(writer, 400, {"error": error}, {"X-Request": " ".join(head.split())})
         elif fault == "malformed_json":
             await _send(writer, 200, b'{"id": "x", "choices": [')
         else:

@@ -492,6 +492,15 @@ def test_a_run_stops_at_the_first_failure_that_no_rest_could_make_good(cases, ad
     assert stopped_after(gate_with(safety={"min_rate": 1.0}, critical=None), items, failures) == [True] * 6  # no bound of 70 reaches 1
 
 
+def test_conversations_that_the_gate_does_not_count_stop_nothing(cases, adversarial):
+    """A run may hold more than the gate's sample, and more repeats."""
+    counted, further = [c.id for c in adversarial[:60]], adversarial[60:]
+    strict = gate_with(safety={"min_rate": 1.0}, critical={"max_confirmed": 0})
+
+    assert stopped_after(strict, counted, [record(c, *VIOLATING) for c in further]) == [False] * 10
+    assert stopped_after(strict, counted, [record(adversarial[0], *VIOLATING, repeat=2), record(adversarial[0], *VIOLATING)]) == [False, True]
+
+
 def test_only_conversations_of_the_gates_languages_and_kind_stop_a_run(corpus, cases):
     english = [c for c in corpus.cases.values() if c.language == "en" and c.kind == "adversarial"][:3]
     strict = gate_with(safety={"min_rate": 1.0})

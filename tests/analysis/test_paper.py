@@ -124,6 +124,8 @@ def test_benign_twins_count_as_over_refusal_alone(records, nth):
 def test_slices_hold_every_conversation_once(records):
     tables = paper_tables(records)
 
+    (category,) = tables.categories
+    assert (category.turn_1, category.turn_2, category.turn_3) == pytest.approx([sum(means(t)) / 5 for t in (1, 2, 3)])
     for rows in (tables.strategies, tables.categories):
         assert sum(row.n for row in rows) == 5
         assert sum(row.n_pass for row in rows) == tables.models[0].n_pass
@@ -136,3 +138,11 @@ def test_whiskers_end_at_the_last_points_within_reach(nth):
 
     assert (tables.turns[0].q1, tables.turns[0].q3) == (8, 9)
     assert (tables.turns[0].whisker_low, tables.turns[0].whisker_high) == (8, 10)
+    mirrored = paper_tables([nth(n, (p, p), (5, 5), (5, 5)) for n, p in enumerate([10, 3, 2, 2, 1])])
+    assert (mirrored.turns[0].whisker_low, mirrored.turns[0].whisker_high) == (1, 3)
+
+
+def test_one_conversation_has_no_effect_size(nth):
+    tests = paper_tables([nth(0, (9, 9), (7, 7), (2, 2))]).turn_tests
+
+    assert [(t.n_first, t.n_second, t.d_pooled) for t in tests] == [(1, 1, None)] * 3

@@ -1,6 +1,6 @@
 import pytest
 
-from jmedethic_plugin.analysis.rates import Judged, rate_row, safe_rows
+from jmedethic_plugin.analysis.rates import Cell, Judged, cells, rate_row, safe_rows
 from jmedethic_plugin.core.threshold import PROFILES
 from jmedethic_plugin.stats.intervals import clustered_interval, wilson_interval
 
@@ -95,3 +95,13 @@ def test_refusal_needs_one_turn_and_its_absence_every_turn(record, points, class
 )
 def test_violation_needs_one_turn_and_its_absence_every_turn(record, points, violated):
     assert Judged(record("ja-B11-benign_clear-1", points), RELEASE).violated is violated
+
+
+def test_a_cell_counts_every_repeat_of_a_guideline_and_strategy(record):
+    rows = [record("ja-B12-temporal_override-1"), record("ja-B11-temporal_override-1", BAD), record("ja-B11-temporal_override-1", repeat=2)]
+    rows.append(record("ja-B11-temporal_override-1", ["timeout", "not_reached", "not_reached"], repeat=3))
+
+    assert cells(judged(rows)) == (
+        Cell(guideline_id="B11", strategy="temporal_override", n=3, n_violated=1, n_not_measured=1),
+        Cell(guideline_id="B12", strategy="temporal_override", n=1, n_violated=0, n_not_measured=0),
+    )

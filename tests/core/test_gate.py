@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmedethic_plugin.core.base import Bilingual
-from jmedethic_plugin.core.gate import EXIT_CODES, Criterion, Gate, Waiver, conclude
+from jmedethic_plugin.core.gate import EXIT_CODES, Criterion, Decision, Gate, Waiver, conclude
 from jmedethic_plugin.corpus.gatefile import load_gate
 
 RELEASE = load_gate(Path(__file__).parents[2] / "gates" / "release.toml")
@@ -44,6 +44,13 @@ def test_exit_codes_keep_off_pytests_own():
     # pytest 9.2 ends with 6, too, when --max-warnings is exceeded: nothing that a gate is to pass either.
     others = {c.value for c in pytest.ExitCode if c.name not in ("OK", "TESTS_FAILED", "MAX_WARNINGS_ERROR")}
     assert not others & set(EXIT_CODES.values())
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("PASS", 0), ("FAIL", 1), ("INCONCLUSIVE", 6)])
+def test_a_decision_ends_the_process_with_its_verdicts_code(verdict, code):
+    decision = Decision(verdict=verdict, gate="release", gate_hash="h", criteria=(), pooled=(), fixed_before=True, demo=False)
+
+    assert decision.exit_code == code
 
 
 def test_a_gate_is_read_back_as_it_was_written():

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from allure_commons.utils import platform_label
 
 from jmedethic_plugin.testing.server import Faults, LoopbackServer
 from tests.judging.test_rejudge import command
-from tests.plugin.test_runs import FEW, project, run, the_run  # noqa: F401  # the fixture is used by its name
+from tests.planted import places_of
+from tests.plugin.test_exam import JA
+from tests.plugin.test_runs import FEW, project, run, summary  # noqa: F401  # the fixture is used by its name
 
 GATE = Path(__file__).parents[2] / "gates" / "smoke.toml"
 JUDGES = ("--judge", "demo/judge-a", "--judge", "demo/judge-b")
@@ -111,20 +116,92 @@ def test_parts_say_nothing_and_the_merge_tells_and_counts_the_run_before(project
     assert command(project, "gate", "reports/two").ret == joined.ret
 
 
-def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # noqa: F811
-    secrets = ["sk-planted-in-the-environment", "sk-planted-in-the-address", "sk-planted-in-the-query"]
-    monkeypatch.setenv("OPENAI_API_KEY", secrets[0])
-    with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.3)) as server:
-        address = server.url.replace("://", f"://user:{secrets[1]}@")
-        result = run(
-            project, "--model", "openai/eroding", "--api-base", server.url, "--judge", "openai/judge-a", "--judge", "openai/judge-b",
-            "--judge-api-base", f"{address}?api_key={secrets[2]}", *FEW, "-k", "sanitized or temporal",
-            "--alluredir", "allure", "--junitxml", "junit.xml", "--show-text", "--max-minutes", "0.05",
+def told(folder):
+    """What Allure results tell, by name: without ids and times, tracebacks, and what is of the process that ran pytest."""
+
+    def of(item):
+        details = item.get("statusDetails", {}).get("message")
+        attachments = [(a["name"], a["type"], (folder / a["source"]).read_text(encoding="utf-8")) for a in item.get("attachments", [])]
+        return item["status"], details, attachments, [(step["name"], of(step)) for step in item.get("steps", [])]
+
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*-result.json")]
+    assert len({r["name"] + str(r["parameters"]) for r in results}) == len(results)
+    return {
+        r["parameters"][0]["value"]: (
+            r["name"], of(r), r["parameters"], r["historyId"], r["testCaseId"], r["fullName"], r["titlePath"],
+            {(label["name"], label["value"]) for label in r["labels"]
+             if label["name"] not in ("host", "thread") and label != {"name": "language", "value": platform_label()}},
+        )
+        for r in results
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_allure_results_are_made_again_from_the_ledger_and_twice_the_same(project, corpus, workers):  # noqa: F811
+    project.mkpydir("cases").joinpath("test_mine.py").write_text("def test_mine(case, judged):\n    judged.require()\n", encoding="utf-8")
+    with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.1)) as server:
+        run(
+            project, "cases/test_mine.py", "--model", "openai/eroding", "--api-base", server.url, *JUDGES, "--allow-related-judges", *FEW, "--repeats", "2",
+            f"--exam={JA}", "--alluredir", "during", "--run-id", "one", "-n", workers,
         )  # fmt: skip
 
-    assert the_run(project)
-    for secret in secrets:
-        assert secret not in result.stdout.str() + result.stderr.str()
-        for path in project.path.rglob("*"):
-            if path.is_file():
-                assert secret.encode() not in path.read_bytes(), path
+    again = [command(project, "report", "reports/one", "--allure", name) for name in ("first", "second")]
+
+    assert [result.ret for result in again] == [0, 0]
+    during, first = told(project.path / "during"), told(project.path / "first")
+    assert {status for _, (status, *_), *_ in during.values()} == {"passed", "failed", "broken"}
+    assert len(during) == 25
+    assert first == during
+    files = [{path.name: path.read_bytes() for path in (project.path / name).iterdir()} for name in ("first", "second")]
+    assert files[0] == files[1]
+    assert {path.name for path in (project.path / "during").iterdir() if "-" not in path.name} == {name for name in files[0] if "-" not in name}
+    for result in (json.loads(content) for name, content in files[0].items() if name.endswith("-result.json")):
+        assert 0 <= result["stop"] - result["start"] < 600_000
+
+
+# Every face that is made after a run, in one process, as `jmedethic` would in many.
+FACES = """
+import sys
+from jmedethic_plugin.cli import main
+for arguments in sys.stdin.read().splitlines():
+    print("ended", arguments.split()[0], main(arguments.split()), file=sys.stderr, flush=True)
+"""
+
+
+def test_planted_keys_reach_no_face(project, github, corpus, monkeypatch):  # noqa: F811
+    keys = {name: f"sk-{name}+/=Zq-{digits}" for name, digits in (
+        ("environment", "Xk29dPq7Lm40"), ("unused", "Rw83nVb5Ty61"), ("query", "Hj57sFc2Ge98"), ("user", "Uo14mKx6Ad35"), ("ledger", "Zi72bQt8Np03"),
+    )}  # fmt: skip
+    monkeypatch.setenv("OPENAI_API_KEY", keys["environment"])
+    monkeypatch.setenv("ANTHROPIC_API_KEY", keys["unused"])
+    shutil.copy(GATE, project.path / "gate.toml")
+    loud = ("--show-text", "-l", "--tb=long", "-rA", "-n", "0")
+    with LoopbackServer(corpus.cases, faults=Faults(bad_request=0.1)) as server:  # these tell the request's address and headers
+        address = f"{server.url}?api_key={quote(keys['query'], safe='')}"
+        refused = address.replace("://", f"://user:{quote(keys['user'], safe='')}@")  # the client does not take two credentials at once
+        openai = ("--model", "openai/eroding", "--judge", "openai/judge-a", "--judge", "openai/judge-b")
+        judged = (*openai, "--api-base", address, "--judge-api-base", address)
+        unjudged = (*openai, "--api-base", address, "--judge-api-base", refused, *FEW, "-k", "sanitized or temporal", "--max-minutes", "0.05")
+        faces = ("--alluredir", "allure", "--junitxml")
+        said = [
+            run(project, *judged, "--gate", "gate.toml", "--run-id", "judged", *faces, "junit.xml", *loud),
+            run(project, *unjudged, "--run-id", "unjudged", *faces, "unjudged.xml", *loud),
+        ]
+        commands = [
+            "report --redact --allure rebuilt reports/judged", "report --redact reports/unjudged", "queue --show-text reports/judged", "evidence --with-text reports/judged",
+            "plots reports/judged", "gate reports/judged", "compare reports/judged reports/judged --json compare.json --markdown compare.md",
+            *(f"export reports/judged --format {name}" for name in ("jsonl", "csv", "parquet", "inspect", "sarif", "hf")),
+            f"rejudge reports/unjudged --judge openai/judge-a --judge openai/judge-b --judge-api-base {address} --run-id again",
+            f"generate questions --out factory --generator openai/generator-a --guideline B11 --per-guideline 2 --api-base {address}",
+            f"report reports/judged --ledger postgresql+psycopg://user:{quote(keys['ledger'], safe='')}@127.0.0.1:1/none",
+        ]  # fmt: skip
+        said.append(project.run(sys.executable, "-c", FACES, stdin="\n".join(commands).encode()))
+
+    told = "\n".join(part for result in said for part in (result.stdout.str(), result.stderr.str())).encode()
+    ends = [(line.split()[1], int(line.split()[2])) for line in said[-1].errlines if line.startswith("ended ")]
+    assert ends == [(line.split()[0], 0) for line in commands[:5]] + [("gate", 1)] + [(line.split()[0], 0) for line in commands[6:-1]] + [("report", 2)]
+    assert summary(project.path / "reports" / "judged")["tables"]["languages"][0]["outcomes"]["rejected"] > 0
+    files = [path for path in project.path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".html", ".md", ".json", ".xml", ".sqlite", ".parquet", ".png", ".svg", ".csv", ".sarif"}
+    places = [place for key in keys.values() for place in places_of(key, told, "terminal")]
+    assert places + [place for path in files for content in [path.read_bytes()] for key in keys.values() for place in places_of(key, content, str(path))] == []

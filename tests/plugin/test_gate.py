@@ -1,5 +1,8 @@
 """Gates through pytest, as a release engineer starts them."""
 
+import json
+import shutil
+
 import pytest
 
 from tests.judging.test_rejudge import command
@@ -126,3 +129,32 @@ def test_a_gate_is_fixed_for_a_resumed_run_and_a_baseline_is_compared_with(proje
     assert (criteria["non_inferiority"], criteria["over_refusal_non_inferiority"]) == ("fail", "pass")
     assert without.ret == 4
     without.stderr.fnmatch_lines(["*fixed before the first call*"])
+
+
+def test_what_changed_since_the_baseline_is_told_and_stays_when_the_baseline_is_gone(project, gated):  # noqa: F811
+    gated("steadfast", "--run-id", "base")
+    gated("eroding", "--baseline", "base", "--run-id", "new")
+    base, new = project.path / "reports" / "base", project.path / "reports" / "new"
+    told = summary(new)["tables"]["changes"]
+    command(project, "compare", base, new, "--json", "compared.json")
+    shutil.move(base, project.path / "elsewhere")
+    rebuilt = []
+    for _ in range(2):
+        command(project, "report", new)
+        rebuilt.append({name: (new / name).read_bytes() for name in ("summary.json", "summary.md", "report.html")})
+    again = rebuilt[0]
+    other = command(project, "report", new, "--profile", "paper")
+
+    assert told == json.loads((project.path / "compared.json").read_text(encoding="utf-8"))
+    assert json.loads(again["summary.json"])["tables"]["changes"] == told
+    assert rebuilt[1] == again
+    (rates,) = (compared["rates"] for compared in told["pairs"][0]["languages"])
+    worse = [change["case_id"] for change in rates[0]["worse"]]
+    assert len(worse) == rates[0]["n"] > 1
+    page, markdown = again["report.html"].decode(), again["summary.md"].decode()
+    section = page[page.index("Change since the baseline") : page.index('<section id="ja"')]
+    assert all(f'href="#case={name}"' in section for name in worse)
+    assert f"- worse ({len(worse)}): {', '.join(worse[:20])}" in markdown
+    assert f"<td>{rates[0]['n_measured']}/{rates[0]['n']}</td><td>{len(worse)} " in section
+    assert other.ret == 0
+    assert summary(new)["tables"]["changes"] is None  # stored under another threshold

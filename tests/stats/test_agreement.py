@@ -273,3 +273,16 @@ def test_partial_correlation_sees_through_the_label_and_knows_its_limits():
     assert partial_correlation(label, label + wiggle, label) is None
     assert partial_correlation([1] * 5, [1, 2, 3, 4, 5], [1, 2, 1, 2, 1]) is None
     assert partial_correlation([1, 2, 3, NAN], [1, 2, 3, 4], [1, 2, 2, 1]) is None
+
+
+def test_rounding_brings_no_correlation_beyond_one():
+    """A line's correlation comes out as 1.0000000000000002 for a quarter of these."""
+    for seed in range(30):
+        x = np.random.default_rng(seed).normal(size=8)
+        found = [partial_correlation(x, slope * x, np.ones(8), kind="pearson") for slope in (3, -3)]
+        assert found == pytest.approx([1, -1])
+        assert (max(found) <= 1, min(found) >= -1) == (True, True)
+
+
+def test_intervals_rest_on_two_thousand_replicates_unless_told():
+    assert agreement(*noisy_table(np.random.default_rng(1)), 1).icc_single.n_resamples == 2000

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmedethic_plugin.stats.clusters import effective_n
+from jmedethic_plugin.stats import clusters as module
+from jmedethic_plugin.stats.clusters import cluster_codes, effective_n, resamples, sum_by_cluster
 from jmedethic_plugin.stats.intervals import clustered_bound
 
 
@@ -66,3 +67,25 @@ def test_recovers_a_planted_design_effect():
 def test_refuses_what_is_not_an_outcome_per_observation(values, clusters):
     with pytest.raises(ValueError, match="0 or 1"):
         effective_n(values, clusters)
+
+
+def test_sums_over_clusters_keep_the_columns():
+    codes, n_clusters = cluster_codes(["b", "a", "b"])
+
+    assert sum_by_cluster(np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]]), codes, n_clusters).tolist() == [[2, 20], [5, 50]]
+    assert sum_by_cluster(np.array([1.0, 2.0, 4.0]), codes, n_clusters).tolist() == [2, 5]
+
+
+def test_resamples_draw_as_many_clusters_as_there_are_whatever_the_block(monkeypatch):
+    def drawn():
+        return list(resamples(4, n_resamples=2000, rng=np.random.default_rng(3)))
+
+    (whole,) = drawn()
+    monkeypatch.setattr(module, "_BLOCK_CELLS", 2800)
+    blocks = drawn()
+
+    assert [len(block) for block in blocks] == [700, 700, 600]
+    assert np.array_equal(np.concatenate(blocks), whole)
+    assert set(whole.sum(axis=1)) == {4}
+    assert whole.mean(axis=0) == pytest.approx(np.ones(4), abs=0.08)  # four standard errors: variance 3/4 over 2,000
+    assert whole.var(axis=0) == pytest.approx(np.full(4, 0.75), abs=0.1)

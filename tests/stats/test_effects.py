@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from jmedethic_plugin.stats.effects import cliffs_delta, cohens_d, mann_whitney
+from jmedethic_plugin.stats.samples import variance
 
 REASON = "only compares with it; not installed by requirements/run.lock"
 halves = st.integers(2, 20).map(lambda p: p / 2)
@@ -129,3 +130,8 @@ def test_mann_whitney_of_pairs_misses_a_shift_that_wilcoxon_finds():
 
     assert mwu_null < 0.02 < wilcoxon_null < 0.085
     assert mwu_power + 0.15 < wilcoxon_power
+
+
+@pytest.mark.parametrize("n", [2, 3, 6, 7])
+def test_equal_values_vary_by_nothing_whatever_rounding_makes_of_their_mean(n):
+    assert variance(np.full(n, 0.1)) == 0  # NumPy's own is 3e-34 for three of them

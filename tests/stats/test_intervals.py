@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
 
 from jmedethic_plugin.stats.intervals import clustered_bound, clustered_interval, exact_bound, wilson_interval
 from jmedethic_plugin.stats.order import quartiles
@@ -68,6 +69,13 @@ GUIDELINES = [f"g{i // 7}" for i in range(469)]
 def test_no_failure_in_469_bounds_the_violation_rate_at_the_planning_design_effect():
     assert clustered_bound([0] * 469, GUIDELINES, "upper") == pytest.approx(0.0127, abs=5e-5)  # method.md B-11: 1.3 %
     assert exact_bound(0, 469, "upper") == pytest.approx(0.0064, abs=5e-5)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 20), (3, 20), (19, 20), (20, 20), (35, 469)])
+def test_exact_bounds_are_those_of_statsmodels(hits, n):
+    low, high = proportion_confint(hits, n, alpha=0.10, method="beta")
+
+    assert (exact_bound(hits, n, "lower"), exact_bound(hits, n, "upper")) == pytest.approx((low, high))
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abcdef")), min_size=1, max_size=60))

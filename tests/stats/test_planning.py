@@ -91,6 +91,11 @@ def test_resemblance_allows_fewer_failures():
     assert allowed[2] < allowed[0]
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 469])
+def test_a_bound_of_nothing_allows_every_failure(n):
+    assert allowed_failures(n, 0.0) == n
+
+
 def test_power_without_resemblance_is_binomial():
     assert power_of_gate(0.97, 469, 0.95) == pytest.approx(binom.cdf(15, 469, 0.03))
 
@@ -101,11 +106,11 @@ def test_power_at_the_ends(true_rate, expected):
     assert power_of_gate(true_rate, 67, 0.98, design_effect=2) == 0
 
 
-@pytest.mark.parametrize("true_rate", [0.93, 0.96, 0.98])
-def test_power_is_that_of_guidelines_with_rates_of_their_own(true_rate):
-    """Failures of 67 guidelines of 7 whose rates are beta with ICC 1/6: design effect 2."""
+@pytest.mark.parametrize(("true_rate", "total", "design_effect"), [(0.93, 5, 2), (0.96, 5, 2), (0.98, 5, 2), (0.96, 2, 3)])
+def test_power_is_that_of_guidelines_with_rates_of_their_own(true_rate, total, design_effect):
+    """Failures of 67 guidelines of 7 whose rates are beta with ICC 1 / (total + 1), a design effect of 1 + 6 ICC."""
     rng = np.random.default_rng([3, round(true_rate * 100)])
-    failures = rng.binomial(7, rng.beta((1 - true_rate) * 5, true_rate * 5, (20_000, 67))).sum(axis=1)
+    failures = rng.binomial(7, rng.beta((1 - true_rate) * total, true_rate * total, (20_000, 67))).sum(axis=1)
 
-    simulated = np.mean(failures <= allowed_failures(469, 0.95, design_effect=2))
-    assert power_of_gate(true_rate, 469, 0.95, design_effect=2) == pytest.approx(simulated, abs=0.02)
+    simulated = np.mean(failures <= allowed_failures(469, 0.95, design_effect=design_effect))
+    assert power_of_gate(true_rate, 469, 0.95, design_effect=design_effect) == pytest.approx(simulated, abs=0.02)

@@ -145,3 +145,13 @@ def test_run_of_another_measurement_is_not_mixed_in(project):  # noqa: F811
 
     assert result.ret == 2
     result.stderr.fnmatch_lines(["*demo-steadfast: another measurement than the study's (judges: the run has [[]'demo/judge-a', 'demo/judge-b'[]]*"])
+
+
+def test_key_in_an_address_is_not_kept_and_not_held_against_the_run(project):  # noqa: F811
+    (project.path / "s.toml").write_text(HEAD + model("steadfast", 'api_base = "http://host/v1?api_key=sk-planted"'), encoding="utf-8")
+
+    first = command(project, "study", "s.toml")
+    again = command(project, "study", "s.toml", "--report-only")
+
+    assert (first.ret, again.ret) == (0, 0)
+    assert not [path for path in (project.path / "reports").rglob("*") if path.is_file() and b"sk-planted" in path.read_bytes()]
