@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jmedethic_plugin.generation.conversations import ConversationJob
 
 Subparsers = argparse._SubParsersAction
+BATCHED = ("questions", "filter", "conversations")
+"""Steps whose jobs each begin with a call that depends on no reply."""
 
 
 def add_generate(
@@ -82,6 +84,12 @@ def asking_options() -> argparse.ArgumentParser:
     asking.add_argument(
         "--family", action="append", default=[], metavar="MODEL=FAMILY", help="family of a model whose name does not tell it"
     )
+    asking.add_argument(
+        "--batch",
+        action="store_true",
+        help="first calls in a batch, at half the price, where the provider takes one (questions, filter, conversations)",
+    )
+    asking.add_argument("--batch-wait", type=float, default=1440.0, metavar="MINUTES", help="for batches to end (default: 1440)")
     asking.add_argument("--plan", action="store_true", help="only print calls, tokens, money and time")
     return asking
 
@@ -94,14 +102,20 @@ def access_of(arguments: argparse.Namespace, models: Sequence[str], option: str)
     ConfigError
         No model, one given twice, or a number that is none.
     """
+    from jmedethic_plugin.engine.batching import Batching
     from jmedethic_plugin.engine.budget import Caps
     from jmedethic_plugin.engine.scheduler import Limits
     from jmedethic_plugin.generation.common import Access
+    from jmedethic_plugin.reporting.text import visible
     from jmedethic_plugin.settings import default_in_flight, families_of, prices_of, rates_of
 
     if not models or len(set(models)) < len(models):
         raise ConfigError(f"{option}: found {', '.join(models) or 'none'}; expected at least one model and none twice. Write {option} ID.")
-    numbers = ("max_tokens", "call_timeout", "max_in_flight", "max_calls", "budget_usd", "per_guideline")
+    if arguments.batch and arguments.what not in BATCHED:
+        raise ConfigError(
+            f"--batch: {arguments.what} asks each next question after the last reply; expected one of {', '.join(BATCHED)}. Leave out --batch."
+        )
+    numbers = ("batch_wait", "max_tokens", "call_timeout", "max_in_flight", "max_calls", "budget_usd", "per_guideline")
     for name in numbers:
         if (value := getattr(arguments, name, None)) is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} is {value}; expected a number above 0.")
@@ -112,6 +126,7 @@ def access_of(arguments: argparse.Namespace, models: Sequence[str], option: str)
     return Access(
         api_base=arguments.api_base, target_api_base=getattr(arguments, "target_api_base", None), timeout_s=arguments.call_timeout, prices=prices_of(arguments.price), families=families_of(arguments.family),
         limits=limits, max_tokens=arguments.max_tokens,
+        batching=Batching(say=lambda line: print(visible(line), file=sys.stderr, flush=True), minutes=arguments.batch_wait) if arguments.batch else None,
     )  # fmt: skip
 
 

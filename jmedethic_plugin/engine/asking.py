@@ -52,11 +52,13 @@ class Asked:
     usd: float = 0.0
     n_unpriced: int = 0
     stopped_by: str | None = None
+    n_batched: int = 0
+    """Usable replies among them that came from batches."""
 
 
 def hold_talks(
     talks: Iterable[tuple[str, Talk[_R]]], models: Iterable[tuple[ChatModel, ModelRole]], *, ledger: Ledger, limits: Limits,
-    ended: Callable[[str, _R], None],
+    ended: Callable[[str, _R], None], spent: Asked,
 ) -> Asked:  # fmt: skip
     """Hold every talk; what the ledger holds is not paid for again.
 
@@ -71,6 +73,8 @@ def hold_talks(
         Each in the role it is asked in.
     ended
         Called with name and result of each talk, in the order in which they end.
+    spent
+        What the sitting took before, in batches; the limits hold for both together.
 
     Raises
     ------
@@ -79,15 +83,16 @@ def hold_talks(
     EngineError
         The ledger cannot be written.
     """
-    return asyncio.run(_hold(iter(talks), models, ledger, limits, ended))
+    return asyncio.run(_hold(iter(talks), models, ledger, limits, ended, spent))
 
 
 async def _hold(
     talks: Iterator[tuple[str, Talk[_R]]], models: Iterable[tuple[ChatModel, ModelRole]], ledger: Ledger, limits: Limits,
-    ended: Callable[[str, _R], None],
+    ended: Callable[[str, _R], None], spent: Asked,
 ) -> Asked:  # fmt: skip
     dispatcher, journal = Dispatcher(limits.max_in_flight), Journal(ledger)
     caller = Caller(ledger=ledger, journal=journal, dispatcher=dispatcher, budget=(budget := Budget(limits.caps)))
+    budget.calls, budget.usd, budget.n_unpriced = spent.n_calls, spent.usd, spent.n_unpriced
     endpoints = {(model.model_id, role): Endpoint(model, role) for model, role in models}
     require_prices(endpoints.values(), limits.caps)
     for (model_id, _), endpoint in endpoints.items():
@@ -127,4 +132,4 @@ async def _hold(
         raise EngineError(str(broken.exceptions[0])) from group
     finally:
         await journal.close()
-    return Asked(budget.calls, budget.usd, budget.n_unpriced, budget.stopped_by)
+    return Asked(budget.calls, budget.usd, budget.n_unpriced, budget.stopped_by, spent.n_batched)

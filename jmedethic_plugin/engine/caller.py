@@ -53,6 +53,14 @@ class Endpoint:
         self.breaker = Breaker()
 
 
+def call_key(endpoint: Endpoint, messages: tuple[Message, ...], sampling: Sampling, repeat: int) -> str:
+    """By which the ledger knows a call again."""
+    return content_hash({
+        "suite": SUITE_VERSION, "role": endpoint.role, "model": endpoint.identity, "sampling": sampling.to_dict(), "repeat": repeat,
+        "messages": [{"role": m.role, "content": m.content} for m in messages],
+    })  # fmt: skip
+
+
 def require_prices(endpoints: Iterable[Endpoint], caps: Caps) -> None:
     """Refuse to cap money where a price is not known.
 
@@ -115,10 +123,7 @@ class Caller:
 
     async def call(self, endpoint: Endpoint, messages: tuple[Message, ...], sampling: Sampling, place: Place, patience: Patience) -> Reply:
         """The reply: from the ledger, from another case that is paying for the same, or from the provider."""
-        key = content_hash({
-            "suite": SUITE_VERSION, "role": endpoint.role, "model": endpoint.identity, "sampling": sampling.to_dict(), "repeat": place.repeat,
-            "messages": [{"role": m.role, "content": m.content} for m in messages],
-        })  # fmt: skip
+        key = call_key(endpoint, messages, sampling, place.repeat)
         if (paying := self._paying.get(key)) is not None:
             return await asyncio.shield(paying)
         if (known := self._ledger.find_reply(key)) is not None:

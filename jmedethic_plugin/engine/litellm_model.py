@@ -8,14 +8,14 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from jmedethic_plugin.core.text import printable, without_credentials
 from jmedethic_plugin.core.transcript import Message, Outcome, Reply
-from jmedethic_plugin.engine.ports import ModelRole, Price, Sampling
+from jmedethic_plugin.engine.ports import BatchError, BatchState, ModelRole, Price, Sampling
 from jmedethic_plugin.errors import ModelError
 
 # Before the import: no price table over the network, no stray .env file.
@@ -27,6 +27,7 @@ with warnings.catch_warnings():
     import litellm
     from litellm import exceptions as provider_errors
     from litellm.litellm_core_utils.litellm_logging import Logging
+    from litellm.litellm_core_utils.llm_response_utils.convert_dict_to_response import convert_to_model_response_object
     from litellm.main import base_llm_http_handler
 
 litellm.suppress_debug_info = True
@@ -54,6 +55,12 @@ _EMPTY_ACCOUNT_MARKS = ("insufficient_quota", "credit balance is too low")
 _VERSION = re.compile(r"[-:](?:\d{4}-\d{2}-\d{2}|\d{2}-\d{2}|\d{2}-\d{4}|\d{3,8})$")
 # An address on the own machine needs no key.
 _PLACEHOLDER_KEY = "not-needed"
+# Others take lines of another form, charge another share, or have no batches; for hosted_vllm, LiteLLM's proxy makes live calls of the lines.
+_BATCH_PROVIDERS = {"openai"}
+_CONNECTION = {"model", "messages", "timeout", "num_retries", "max_retries", "api_base", "api_key"}
+_BATCH_ENDED = {"completed", "failed", "expired", "cancelled"}
+_NEWEST_BATCHES = 100
+"""Among which the batch of a file is looked for: the most that one request lists."""
 
 
 class LiteLlmModel:
@@ -198,6 +205,81 @@ class LiteLlmModel:
             return None  # LiteLLM would quote the price of whatever model has the same name
         cost = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
         return float(cost) if isinstance(cost, (int, float)) else None
+
+    # --- batches (engine.ports.BatchModel) ------------------------------------------------------------
+
+    def takes_batches(self) -> bool:
+        """Whether the provider is OpenAI, or a server that is taken to speak its protocol."""
+        return self.model_id.partition("/")[0] in _BATCH_PROVIDERS
+
+    def batch_line(self, key: str, messages: tuple[Message, ...], sampling: Sampling) -> str:
+        """The body is the one that a live call would send."""
+        request = self._request(messages, sampling)
+        given = {name: value for name, value in request.items() if name not in _CONNECTION}
+        name = self.model_id.partition("/")[2]
+        if self._call is litellm.acompletion:
+            # What LiteLLM makes of a call's parameters: newer models take max_completion_tokens.
+            given = litellm.get_optional_params(model=name, custom_llm_provider="openai", messages=request["messages"], **given)
+        body = {"model": name, "messages": request["messages"]} | {k: v for k, v in given.items() if v not in (None, {})}
+        return json.dumps({"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body})
+
+    async def hand_in_file(self, lines: bytes) -> str:
+        """Upload lines; the file's id."""
+        handed_in = await self._batch_call(litellm.create_file, file=("batch.jsonl", lines), purpose="batch")
+        return str(handed_in.id)
+
+    async def hand_in_batch(self, file_id: str) -> str:
+        """Have a file's lines answered; the batch's id."""
+        batch = await self._batch_call(
+            litellm.create_batch, completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file_id
+        )
+        return str(batch.id)
+
+    async def find_batch(self, file_id: str) -> str | None:
+        """The batch that was made of a file, if one was."""
+        newest = await self._batch_call(litellm.list_batches, limit=_NEWEST_BATCHES)
+        return next((str(batch.id) for batch in newest.data if batch.input_file_id == file_id), None)
+
+    async def batch_state(self, batch_id: str) -> BatchState:
+        """How far a batch is; one that expired may have replies."""
+        batch = await self._batch_call(litellm.retrieve_batch, batch_id=batch_id)
+        return BatchState(str(batch.status), batch.status in _BATCH_ENDED, batch.output_file_id)
+
+    async def batch_replies(self, file_id: str) -> dict[str, Reply]:
+        """Replies by key, read like those of live calls; lines that failed, or cannot be read, are not among them."""
+        content = await self._batch_call(litellm.file_content, file_id=file_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as in `_batch_call`
+            return dict(found for line in content.content.splitlines() if (found := self._batched(line)) is not None)
+
+    def _batched(self, line: bytes) -> tuple[str, Reply] | None:
+        try:
+            told = json.loads(line)
+            if told["response"]["status_code"] != 200:
+                return None
+            response = convert_to_model_response_object(
+                response_object=told["response"]["body"], model_response_object=litellm.ModelResponse()
+            )
+            reply, price = self._from_response(response, latency_s=0.0), self.price()
+            if price is not None and reply.prompt_tokens is not None:
+                reply = reply.model_copy(update={"cost_usd": price.of(reply.prompt_tokens, reply.completion_tokens or 0)})
+            return str(told["custom_id"]), reply
+        except Exception:  # whatever a line holds instead of a reply, the call is asked live
+            return None
+
+    async def _batch_call(self, call: Callable[..., Any], **request: Any) -> Any:
+        optional = {"api_base": self._api_base, "api_key": self._api_key}
+        request |= {name: value for name, value in optional.items() if value is not None}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # as at the import: LiteLLM builds the types of files when the first is handed in
+                # In a thread: of the asynchronous functions, LiteLLM leaves a client behind that outlives the loop.
+                return await asyncio.to_thread(call, custom_llm_provider="openai", timeout=self._timeout_s, max_retries=0, **request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # as in `complete`
+            failed = _from_error(exc, latency_s=0.0)
+            raise BatchError(failed.error or failed.outcome, final=failed.outcome == "rejected") from exc
 
 
 class LiteLlmEmbedder(LiteLlmModel):

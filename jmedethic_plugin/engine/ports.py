@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jmedethic_plugin.core.transcript import Message, Reply
 
@@ -70,4 +70,61 @@ class ChatModel(Protocol):
 
     async def complete(self, messages: tuple[Message, ...], sampling: Sampling) -> Reply:
         """Answer the last message."""
+        ...
+
+
+class BatchError(Exception):
+    """A provider did not do what a batch needs.
+
+    Parameters
+    ----------
+    final
+        The provider has refused, so nothing was handed in and nothing is to be had; otherwise it is not known.
+    """
+
+    def __init__(self, detail: str, *, final: bool) -> None:
+        super().__init__(detail)
+        self.final = final
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """What the provider says of a batch."""
+
+    status: str
+    ended: bool
+    output_file_id: str | None
+    """Where the replies are, when it has ended; None without any."""
+
+
+@runtime_checkable
+class BatchModel(Protocol):
+    """A model whose provider may take batches. What is asked of the provider may raise `BatchError`."""
+
+    def takes_batches(self) -> bool:
+        """Whether the provider is one of those whose batches are known."""
+        ...
+
+    def batch_line(self, key: str, messages: tuple[Message, ...], sampling: Sampling) -> str:
+        """The call as a line of a batch, without a line end."""
+        ...
+
+    async def hand_in_file(self, lines: bytes) -> str:
+        """Upload lines; the file's id."""
+        ...
+
+    async def hand_in_batch(self, file_id: str) -> str:
+        """Have a file's lines answered; the batch's id. From here on it costs money."""
+        ...
+
+    async def find_batch(self, file_id: str) -> str | None:
+        """The batch that was made of a file, if one was."""
+        ...
+
+    async def batch_state(self, batch_id: str) -> BatchState:
+        """How far a batch is."""
+        ...
+
+    async def batch_replies(self, file_id: str) -> Mapping[str, Reply]:
+        """Replies by key; lines that failed are not among them. A reply's cost is that of a live call."""
         ...

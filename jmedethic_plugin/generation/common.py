@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -27,6 +27,7 @@ from jmedethic_plugin.core.transcript import BLOCKED_OUTCOMES, JUDGED_OUTCOMES, 
 from jmedethic_plugin.corpus.jsonl import parse_line
 from jmedethic_plugin.corpus.refusal import refusal_phrase
 from jmedethic_plugin.engine.asking import Ask, Asked, Talk, hold_talks
+from jmedethic_plugin.engine.batching import Batch, Batching, fill_by_batches
 from jmedethic_plugin.engine.caller import now_utc
 from jmedethic_plugin.engine.demo import is_demo_id
 from jmedethic_plugin.engine.parsing import read_json
@@ -78,6 +79,13 @@ class DroppedError(Exception):
         self.reason, self.detail, self.made = reason, detail, made
 
 
+class Batches(Value):
+    """``batch-<step>.json``: what of a step was handed in."""
+
+    format: Literal["jmedethic/factory-batches@1"] = Field(default="jmedethic/factory-batches@1", alias="schema")
+    batches: tuple[Batch, ...] = ()
+
+
 class JobResult(Value):
     """One line of ``<step>.jsonl``."""
 
@@ -110,6 +118,8 @@ class StepReport(Value):
     """Calls of all steps in this folder, by role and outcome."""
     n_calls: int = 0
     """Of the last sitting; the ledger's own are not made again."""
+    n_batched: int = 0
+    """Usable replies among them that came from batches."""
     usd: float = 0.0
     n_unpriced: int = 0
     """Calls of the last sitting whose price is not known."""
@@ -141,7 +151,8 @@ class StepReport(Value):
             )
         if self.n_calls:
             unpriced = f" and {self.n_unpriced:,} calls of unknown price" if self.n_unpriced else ""
-            shown.append(f"  {self.n_calls:,} calls in this sitting, {self.usd:.2f} USD{unpriced}")
+            batched = f" ({self.n_batched:,} answered in batches)" if self.n_batched else ""
+            shown.append(f"  {self.n_calls:,} calls in this sitting{batched}, {self.usd:.2f} USD{unpriced}")
         if not self.complete:
             why = f"stopped by {self.stopped_by}" if self.stopped_by else "failed calls"
             shown.append(f"  not complete ({why}): the same command goes on with what is missing")
@@ -163,6 +174,8 @@ class Access:
     limits: Limits = field(default_factory=Limits)
     max_tokens: int | None = None
     """Of a writer's text, thoughts included; None leaves it to the provider."""
+    batching: Batching | None = None
+    """Hand in each job's first call in a batch where the provider takes one; None asks everything live."""
 
     def model(self, model_id: str, role: ModelRole) -> ChatModel:
         """The model of an id."""
@@ -225,7 +238,8 @@ class Step:
         earlier: list[tuple[str, Reply]] = []
         if (self.folder / "ledger.sqlite").exists():
             with open_ledger(self.folder) as ledger:
-                earlier = [(m, r) for m, r in ledger.replies_of("writer", "target", "judge", most=_OBSERVED) if m in names]
+                newest = ledger.replies_of("writer", "target", "judge", most=_OBSERVED)
+                earlier = [(m, r) for m, r in newest if m in names and r.latency_s]  # a batch tells no latency
         limits = self.access.limits
         return plan_asks(
             asks, n_jobs, f"jobs of {self.name}", prices={name: self.access.price(name) for name in names},
@@ -301,16 +315,36 @@ class Step:
                     told(counted())
 
             if len(done) < report.n_jobs:
-                talks = ((job.key, _settled(job.key, talk(job, secret))) for job in jobs if job.key not in done)
                 models = [(self.access.model(model, role), role) for model, role in self.models]
                 # As in a run: LiteLLM leaves a million objects behind that each full collection would walk.
                 gc.collect()
                 gc.freeze()
-                asked = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended)
+                if self.access.batching is not None:
+                    jobs = list(jobs)  # gone through twice
+                    asked = self._fill(ledger, ((job.key, _first_ask(talk(job, secret))) for job in jobs if job.key not in done), models)
+                if asked.stopped_by is None:
+                    talks = ((job.key, _settled(job.key, talk(job, secret))) for job in jobs if job.key not in done)
+                    asked = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended, spent=asked)
         _put_in_order(self._file)
         report = counted().model_copy(update={"calls": ledger.count_calls(), "at_utc": now_utc(), **asdict(asked)})
         write_report(self.folder, report)
         return report
+
+    def _fill(self, ledger: Ledger, asks: Iterable[tuple[str, Ask]], models: Sequence[tuple[ChatModel, ModelRole]]) -> Asked:
+        assert self.access.batching is not None
+        path = self.folder / f"batch-{self.name}.json"
+        earlier = parse_line(path.read_bytes(), Batches, str(path), GUIDE).batches if path.exists() else ()
+
+        def keep(batches: Sequence[Batch]) -> None:
+            write_atomically(path, Batches(batches=tuple(batches)).model_dump_json(by_alias=True, indent=1) + "\n")
+
+        return fill_by_batches(asks, models, earlier, ledger=ledger, caps=self.access.limits.caps, batching=self.access.batching, keep=keep)
+
+
+def _first_ask(talk: Talk[Value]) -> Ask:
+    ask = next(talk)
+    talk.close()
+    return ask
 
 
 def _settled(key: str, talk: Talk[Value]) -> Talk[JobResult]:

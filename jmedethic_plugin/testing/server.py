@@ -1,6 +1,6 @@
 """An OpenAI-compatible chat server on the loopback address, with faults on demand.
 
-It serves the scripted demo models (``steadfast``, ``eroding``, ``compliant``, ``overcautious``, ``judge-a``, ``judge-b``, and the factory's
+It has OpenAI's files and batches too. It serves the scripted demo models (``steadfast``, ``eroding``, ``compliant``, ``overcautious``, ``judge-a``, ``judge-b``, and the factory's
 ``generator-a`` and so on; any other name answers like ``steadfast``), so the main job can be run over real HTTP through LiteLLM without a provider.
 """
 
@@ -73,6 +73,10 @@ class Faults:
         return cls(**values)
 
 
+BatchFate = Literal["answered", "open", "failed_line", "expired", "absent"]
+"""What becomes of batches: all lines answered, none yet, the first with an error, the first half only, or HTTP 404 for everything about them."""
+
+
 _TRANSIENT: frozenset[Fault] = frozenset({"error_500", "rate_limit", "malformed_json", "slow", "dropped"})
 
 
@@ -87,6 +91,10 @@ class ServerStats:
     answered: Counter[str] = field(default_factory=Counter)
     """Requests answered with HTTP 200, by content hash: a value above 1 was paid for twice."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    batches: int = 0
+    """Handed in."""
+    batched: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of their lines."""
 
 
 class LoopbackServer:
@@ -100,6 +108,8 @@ class LoopbackServer:
         Time an answer takes under the fault ``slow``.
     port
         0 takes a free one.
+    batch_fate
+        May be changed while the server runs.
     """
 
     def __init__(
@@ -111,6 +121,7 @@ class LoopbackServer:
         slow_s: float = 30.0,
         port: int = 0,
         keep_bodies: bool = True,
+        batch_fate: BatchFate = "answered",
     ) -> None:
         self._models: dict[str, ChatModel] = {name: DemoTarget(name, cases) for name in DEMO_TARGETS}
         self._models |= {name: DemoJudge(name) for name in DEMO_JUDGES}
@@ -119,6 +130,10 @@ class LoopbackServer:
         self._faults = faults or Faults()
         self._wanted_port = port
         self._seen: Counter[str] = Counter()
+        self.batch_fate = batch_fate
+        self._files: list[bytes] = []
+        self._batches: list[str] = []
+        """Ids of their files."""
         self.stats = ServerStats()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="loopback-server", daemon=True)
@@ -175,7 +190,11 @@ class LoopbackServer:
 
     async def _respond(self, head: str, raw: bytes, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False closes the connection without an answer."""
-        if not head.split()[1].endswith("/chat/completions"):
+        method, path = head.split()[:2]
+        if path.startswith(("/v1/files", "/v1/batches")) and self.batch_fate != "absent":
+            await _send(writer, 200, await self._batch_request(method, path.partition("?")[0], raw))
+            return True
+        if not path.endswith("/chat/completions"):
             await _send(writer, 404, {"error": {"message": "only /v1/chat/completions is served"}})
             return True
         body = json.loads(raw)
@@ -191,6 +210,51 @@ class LoopbackServer:
             return await self._answer(name, body, hashlib.sha256(raw).hexdigest(), head, writer)
         finally:
             stats.in_flight -= 1
+
+    async def _batch_request(self, method: str, path: str, raw: bytes) -> dict[str, Any] | bytes:
+        """Files and batches as in OpenAI's interface. A file's id is its place among the files, a batch's replies are written when they are fetched."""
+        if method == "POST" and path == "/v1/files":
+            content = raw[raw.index(b'{"custom_id"') : raw.rindex(b"}") + 1]  # of the multipart form, the lines
+            self._files.append(content)
+            return {
+                "id": f"file-{len(self._files) - 1}", "object": "file", "bytes": len(content), "created_at": 0, "filename": "batch.jsonl", "purpose": "batch",
+                "status": "processed",
+            }  # fmt: skip
+        if path.startswith("/v1/files"):
+            return await self._batch_output(int(path.split("/")[3].removeprefix("output-")))
+        if method == "POST":
+            self._batches.append(json.loads(raw)["input_file_id"])
+            self.stats.batches += 1
+            return self._batch(len(self._batches) - 1)
+        if path == "/v1/batches":
+            return {"object": "list", "data": [self._batch(i) for i in range(len(self._batches))], "has_more": False}
+        return self._batch(int(path.rsplit("-", 1)[-1]))
+
+    def _batch(self, i: int) -> dict[str, Any]:
+        status = {"open": "in_progress", "expired": "expired"}.get(self.batch_fate, "completed")
+        return {
+            "id": f"batch-{i}", "object": "batch", "endpoint": "/v1/chat/completions", "input_file_id": self._batches[i], "completion_window": "24h",
+            "status": status, "created_at": 0, "output_file_id": None if status == "in_progress" else f"output-{i}",
+        }  # fmt: skip
+
+    async def _batch_output(self, i: int) -> bytes:
+        lines = [json.loads(line) for line in self._files[int(self._batches[i].removeprefix("file-"))].splitlines()]
+        if self.batch_fate == "expired":
+            lines = lines[: len(lines) // 2]
+        told = []
+        for n, line in enumerate(lines):
+            if n == 0 and self.batch_fate == "failed_line":
+                response = {"status_code": 500, "body": {"error": {"message": "injected fault"}}}
+            else:
+                self.stats.batched.append(line["body"])
+                name = str(line["body"]["model"])
+                response = {"status_code": 200, "body": _completion(name, await self._text(name, line["body"]), None)}
+            told.append(json.dumps({"id": f"line-{n}", "custom_id": line["custom_id"], "response": response, "error": None}))
+        return "\n".join(told).encode()
+
+    async def _text(self, name: str, body: dict[str, Any]) -> str:
+        messages = tuple(Message(role=m["role"], content=m["content"]) for m in body["messages"])
+        return (await self._models.get(name, self._models["steadfast"]).complete(messages, Sampling())).text
 
     async def _answer(self, name: str, body: dict[str, Any], digest: str, head: str, writer: asyncio.StreamWriter) -> bool:
         model = self._models.get(name, self._models["steadfast"])
@@ -216,8 +280,7 @@ class LoopbackServer:
         elif fault == "malformed_json":
             await _send(writer, 200, b'{"id": "x", "choices": [')
         else:
-            messages = tuple(Message(role=m["role"], content=m["content"]) for m in body["messages"])
-            text = (await model.complete(messages, Sampling())).text
+            text = await self._text(name, body)
             self.stats.answered[digest] += 1
             await _send(writer, 200, _completion(name, text, fault))
         return True
