@@ -319,9 +319,17 @@ class Step:
                 # As in a run: LiteLLM leaves a million objects behind that each full collection would walk.
                 gc.collect()
                 gc.freeze()
+                handed_in = self._handed_in()
                 if self.access.batching is not None:
                     jobs = list(jobs)  # gone through twice
-                    asked = self._fill(ledger, ((job.key, _first_ask(talk(job, secret))) for job in jobs if job.key not in done), models)
+                    asked = self._fill(
+                        ledger, handed_in, ((job.key, _first_ask(talk(job, secret))) for job in jobs if job.key not in done), models
+                    )
+                elif any(batch.state == "open" for batch in handed_in):
+                    raise ConfigError(
+                        f"{self._batch_file}: a batch is open, and its calls would be paid for a second time. Repeat the command with --batch; to do without "
+                        "the batch, delete that file."
+                    )
                 if asked.stopped_by is None:
                     talks = ((job.key, _settled(job.key, talk(job, secret))) for job in jobs if job.key not in done)
                     asked = hold_talks(talks, models, ledger=ledger, limits=self.access.limits, ended=ended, spent=asked)
@@ -330,13 +338,21 @@ class Step:
         write_report(self.folder, report)
         return report
 
-    def _fill(self, ledger: Ledger, asks: Iterable[tuple[str, Ask]], models: Sequence[tuple[ChatModel, ModelRole]]) -> Asked:
+    @property
+    def _batch_file(self) -> Path:
+        return self.folder / f"batch-{self.name}.json"
+
+    def _handed_in(self) -> tuple[Batch, ...]:
+        path = self._batch_file
+        return parse_line(path.read_bytes(), Batches, str(path), GUIDE).batches if path.exists() else ()
+
+    def _fill(
+        self, ledger: Ledger, earlier: Sequence[Batch], asks: Iterable[tuple[str, Ask]], models: Sequence[tuple[ChatModel, ModelRole]]
+    ) -> Asked:  # fmt: skip
         assert self.access.batching is not None
-        path = self.folder / f"batch-{self.name}.json"
-        earlier = parse_line(path.read_bytes(), Batches, str(path), GUIDE).batches if path.exists() else ()
 
         def keep(batches: Sequence[Batch]) -> None:
-            write_atomically(path, Batches(batches=tuple(batches)).model_dump_json(by_alias=True, indent=1) + "\n")
+            write_atomically(self._batch_file, Batches(batches=tuple(batches)).model_dump_json(by_alias=True, indent=1) + "\n")
 
         return fill_by_batches(asks, models, earlier, ledger=ledger, caps=self.access.limits.caps, batching=self.access.batching, keep=keep)
 

@@ -133,6 +133,8 @@ def test_when_the_time_is_over_nothing_is_asked_live_and_the_next_sitting_goes_o
     server.batch_fate, waiting = "open", Waiting()
 
     stopped = ask_questions(tmp_path, corpus, server, waiting.batching(minutes=5))
+    with pytest.raises(ConfigError, match="would be paid for a second time"):
+        ask_questions(tmp_path, corpus, server, None)
     server.batch_fate = "answered"
     finished = ask_questions(tmp_path, corpus, server, Waiting().batching())
 
